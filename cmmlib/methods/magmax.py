@@ -1,0 +1,20 @@
+"""MagMax: Marczak et al., arXiv 2407.06322."""
+
+import torch
+from torch import Tensor
+
+from .registry import Context, method
+
+
+def _scale(merged: Tensor, ctx: Context, *, scaling_factor: float) -> Tensor:
+    return scaling_factor * merged
+
+
+@method(paper="https://arxiv.org/abs/2407.06322", finish=_scale)
+def magmax(merged: Tensor, task_vector: Tensor, ctx: Context, *, scaling_factor: float = 0.5) -> Tensor:
+    """Keep, entry by entry, the value of larger magnitude; on a tie the later one.  Any shape.
+
+    Args:
+        scaling_factor: λ, applied once to the result (0.5 in the authors' release).
+    """
+    return torch.where(task_vector.abs() >= merged.abs(), task_vector, merged)

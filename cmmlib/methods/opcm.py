@@ -1,0 +1,73 @@
+"""OPCM, orthogonal projection-based continual merging: Tang et al., arXiv 2501.09522.
+
+The paper keeps M_t = (λ_{t−1} M_{t−1} + cleaned_t) / λ_t per parameter, with λ_t such that ‖M_t‖ over the whole model is
+the mean norm of the task vectors.  Singular vectors do not see scale, so we keep the unscaled sum A_t = λ_t M_t and
+scale once, at the end: A_t = A_{t−1} + cleaned(τ_t; A_{t−1}), merged = W0 + A_T · mean‖τ‖ / ‖A_T‖.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from .registry import Context, Interval, method
+from .spectral import cumulative_share, thin_svd
+
+
+def clean(task_vector: Tensor, merged: Tensor, *, alpha: float, zero_diagonal: bool, compat: bool = False) -> Tensor:
+    """The part of τ that the projection leaves (paper, eq. 5–7), for (m, n) matrices τ and A.
+
+    With A = U S Vᵀ and P = Uᵀ τ V, the block P[:r, :r] and (``zero_diagonal``) the diagonal of P are removed.  Written
+    for thin factors: τ − U_r P[:r, :r] V_rᵀ − Σ_{i ≥ r} P_ii u_i v_iᵀ.  Pairs whose singular value is zero have no
+    vectors and stay (`cmmlib.methods.spectral.RANK_TOLERANCE`).  Then ⟨A, cleaned⟩ = 0 (theorem 5.1).
+    """
+    u, s, v = thin_svd(merged)
+    if len(s) == 0:
+        return task_vector
+    above = cumulative_share(s) > alpha
+    # r is the first index whose share exceeds alpha.  None exceeds 1: all k pairs are meant, but argmax gives 0.
+    r = int(above.int().argmax()) if above.any() or compat else len(s)
+    u, v = u.to(task_vector.dtype), v.to(task_vector.dtype)
+    projected = u.T @ task_vector  # (k, n)
+    removed = v.T.clone()  # (k, n), becomes the coefficients of u
+    removed[:r] = (projected[:r] @ v[:, :r]) @ v[:, :r].T
+    if zero_diagonal:
+        removed[r:] *= (projected[r:] * v[:, r:].T).sum(1, keepdim=True)
+    else:
+        removed, u = removed[:r], u[:, :r]
+    return torch.addmm(task_vector, u, removed, alpha=-1)
+
+
+def _rescale(merged: Tensor, ctx: Context, **_) -> Tensor:
+    return merged * (ctx.mean_norm / ctx.running_norm)  # theorem 5.2: ‖merged − W0‖ = mean‖τ‖
+
+
+def _lambda(ctx: Context, **_) -> dict[str, float]:
+    return {"lambda": ctx.running_norm / ctx.mean_norm}
+
+
+@method(paper="https://arxiv.org/abs/2501.09522", finish=_rescale, summary=_lambda, layerwise=True, keeps_first=True)
+def opcm(
+    merged: Tensor,
+    task_vector: Tensor,
+    ctx: Context,
+    *,
+    alpha: Annotated[float, Interval(0, 1)] = 0.5,
+    zero_diagonal: bool = True,
+) -> Tensor:
+    """A ← A + cleaned(τ; A) for linear weights, A ← A + τ for all other parameters.
+
+    Args:
+        alpha: share of the singular values' sum whose block is projected out (published: 0.5).
+        zero_diagonal: remove the diagonal of P too, as the paper says and today's FusionBench does; the authors' first
+            code did not.
+    """
+    compat = ctx.reference_compat
+    if compat and ctx.kind == "free" and ctx.t > 1:
+        # never visited by the published code, but rescaled at each step with all the rest
+        return merged * (ctx.mean_norm / ctx.running_norm)
+    if ctx.kind == "linear" and ctx.t > 1:
+        task_vector = clean(task_vector, merged, alpha=alpha, zero_diagonal=zero_diagonal, compat=compat)
+    return merged + task_vector

@@ -1,0 +1,242 @@
+"""What a merge method is, and the one table of them.
+
+A method is a pure function of one parameter tensor at a time::
+
+    @method(paper="https://arxiv.org/abs/2203.05482")
+    def weight_average(merged, task_vector, ctx):
+        return merged + (task_vector - merged) / ctx.t
+
+``merged`` is what the method has accumulated for this parameter so far (zeros before the first model),
+``task_vector`` is the new model's parameter minus the base's, and what is returned becomes the next
+``merged``.  Keyword-only arguments are the method's hyper-parameters; their annotations are checked.
+A function may return ``(tensor, {"quantity": number})``; the numbers are summarised over layers in the history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from torch import Tensor
+
+Kind = Literal["linear", "other", "free"]
+"""``linear``: the 2-D weight of a linear layer, shaped (out, in).  ``free``: a parameter held by a module that
+has submodules (CLIP's ``class_embedding``), which the published code never visits.  ``other``: all else."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may know besides the two tensors.
+
+    Attributes:
+        t: 1-based number of the model being merged (in ``finish``: of models merged).
+        name: the parameter's name, without the ``vision_model.`` prefix.
+        kind: what sort of parameter it is.
+        mean_norm: mean over models of the task vector's norm, over all parameters; in a step, of the models before.
+        running_norm: norm of the accumulated tensors over all parameters; in a step, before it.
+        survey: what the method's ``survey`` returned for this model.
+        reference_compat: reproduce the published code where it departs from the paper.
+        base: the base's parameter W0, for methods that are defined on weights; not in ``survey``.
+    """
+
+    t: int
+    name: str = ""
+    kind: Kind = "other"
+    base: Tensor | None = None
+    mean_norm: float = 0.0
+    running_norm: float = 0.0
+    survey: Any = None
+    reference_compat: bool = False
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Bounds of a number, for ``Annotated[float, Interval(0, 1)]``; ``open`` leaves out the lower bound."""
+
+    low: float = float("-inf")
+    high: float = float("inf")
+    open: bool = False
+
+    def holds(self, value: float) -> bool:
+        return (value > self.low if self.open else value >= self.low) and value <= self.high
+
+    def __str__(self) -> str:
+        return f"in {'(' if self.open else '['}{self.low:g}, {self.high:g}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A registered merge method.
+
+    Attributes:
+        step: the pure function described at the top of this module.
+        paper: link to its source.
+        survey: ``survey(pairs, ctx, **params)``, run once per model before its steps; ``pairs`` may be iterated
+            several times and yields ``(merged, task_vector)`` for every parameter.  For whole-model quantities.
+        finish: ``finish(merged, ctx, **params)`` gives the final task vector of one parameter (default: as it is).
+        summary: ``summary(ctx, **params)`` gives whole-model quantities for the history.
+        check: ``check(params, layers)`` raises ValueError for parameters that do not go together;
+            ``layers`` maps parameter names to kinds.
+        layerwise: whether the method treats linear layers in a way of their own, so that kinds must be known.
+        order_free: whether the final model does not depend on the order (to rounding).
+        keeps_first: whether merging a single model returns that model.
+    """
+
+    name: str
+    step: Callable[..., Any]
+    paper: str
+    survey: Callable[..., Any] | None = None
+    finish: Callable[..., Tensor] | None = None
+    summary: Callable[..., Mapping[str, float]] | None = None
+    check: Callable[[Mapping[str, Any], Mapping[str, Kind]], None] | None = None
+    layerwise: bool = False
+    order_free: bool = False
+    keeps_first: bool = False
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The hyper-parameters with their default values."""
+        return {p.name: p.default for p in _hyper_parameters(self.step)}
+
+    def resolve(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """All hyper-parameters, checked and in canonical types (``1`` for a float becomes ``1.0``).
+
+        Raises:
+            ValueError: an unknown hyper-parameter, a missing one, or a value outside its type or range.
+        """
+        known = {p.name: p for p in _hyper_parameters(self.step)}
+        unknown = sorted(set(params) - set(known))
+        if unknown:
+            raise ValueError(f"method {self.name!r} has no parameter {unknown[0]!r}; it takes {', '.join(known) or 'none'}")
+        hints = typing.get_type_hints(self.step, include_extras=True)
+        resolved = {}
+        for name, parameter in known.items():
+            if name not in params and parameter.default is inspect.Parameter.empty:
+                raise ValueError(f"method {self.name!r} needs a value for its parameter {name!r}")
+            value = params.get(name, parameter.default)
+            try:
+                resolved[name] = _canonical(value, hints.get(name, Any))
+            except ValueError as error:
+                raise ValueError(f"method {self.name!r}, parameter {name!r}: {error}, got {value!r}") from None
+        return resolved
+
+    @property
+    def source_hash(self) -> str:
+        """Hash of the source that decides the method's results: its module and those beside it that it imports.
+
+        A method defined in a notebook is hashed by the source of its own functions.
+        """
+        digest = hashlib.sha256()
+        for source in _sources(self):
+            digest.update(source.encode())
+        return digest.hexdigest()[:16]
+
+
+_METHODS: dict[str, Method] = {}
+
+
+def method(function: Callable[..., Any] | None = None, *, name: str | None = None, paper: str = "", **options: Any):
+    """Register a step function as a merge method under its own name; see the top of this module.
+
+    The name then works wherever a method's name does.  ``options`` are the fields of `Method`.  Registering a name
+    again replaces it, so that a notebook cell can be run twice; the names that ship with cmmlib are protected.
+
+    Raises:
+        ValueError: the name belongs to a method of cmmlib.
+    """
+
+    def register(step: Callable[..., Any]) -> Callable[..., Any]:
+        key = name or step.__name__
+        if key in _METHODS and _is_ours(_METHODS[key].step) and not _is_ours(step):
+            raise ValueError(f"the name {key!r} belongs to a method of cmmlib; choose another")
+        _METHODS[key] = Method(key, step, paper, **options)
+        return step
+
+    return register if function is None else register(function)
+
+
+def get_method(name: str) -> Method:
+    """The method registered under ``name``.
+
+    Raises:
+        ValueError: no method has that name.
+    """
+    try:
+        return _METHODS[name]
+    except (KeyError, TypeError):
+        raise ValueError(f"unknown method {name!r}; known are {', '.join(sorted(_METHODS))}") from None
+
+
+def method_names() -> list[str]:
+    """Names of all registered methods."""
+    return sorted(_METHODS)
+
+
+def _is_ours(step: Callable[..., Any]) -> bool:
+    return step.__module__.startswith("cmmlib.methods.")
+
+
+def _hyper_parameters(step: Callable[..., Any]) -> Iterable[inspect.Parameter]:
+    return [p for p in inspect.signature(step).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
+def _canonical(value: Any, hint: Any) -> Any:
+    """``value`` as the type that ``hint`` asks for; ValueError says what was expected."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin is Annotated:
+        value = _canonical(value, args[0])
+        for bound in args[1:]:
+            if isinstance(bound, Interval) and not isinstance(value, str) and not bound.holds(value):
+                raise ValueError(f"expected a value {bound}")
+        return value
+    if origin in (typing.Union, types.UnionType):
+        expected = []
+        for option in args:
+            try:
+                return _canonical(value, option)
+            except ValueError as error:
+                expected.append(str(error).removeprefix("expected "))
+        raise ValueError("expected " + " or ".join(expected))
+    if origin is Literal:
+        if value not in args or isinstance(value, bool):
+            raise ValueError("expected " + " or ".join(map(repr, args)))
+        return value
+    if origin is tuple:
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise ValueError("expected a list of names")
+        return tuple(_canonical(item, args[0]) for item in value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is float and number and value == value and abs(value) != float("inf"):
+        return float(value)
+    if hint is int and number and value == int(value):
+        return int(value)
+    if hint in (bool, str) and isinstance(value, hint):
+        return value
+    noun = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a string"}
+    raise ValueError(f"expected {noun.get(hint, hint)}")
+
+
+def _sources(method: Method) -> list[str]:
+    package = __name__.rpartition(".")[0]
+    if not method.step.__module__.startswith(package + "."):
+        functions = [method.step, method.survey, method.finish, method.summary]
+        return [inspect.getsource(f) for f in functions if f is not None]
+    pending, seen = [method.step.__module__], []
+    while pending:
+        module = pending.pop()
+        if module in seen or module == __name__:
+            continue
+        seen.append(module)
+        for value in vars(sys.modules[module]).values():
+            origin = getattr(value, "__module__", None) or ""
+            if callable(value) and origin.startswith(package + "."):
+                pending.append(origin)
+    return [inspect.getsource(sys.modules[module]) for module in sorted(seen)]

@@ -1,0 +1,50 @@
+"""Singular vectors through the smaller Gram matrix, in float64: what OPCM and DOP share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+RANK_TOLERANCE = 1e-7
+"""Singular values at or below this share of the largest one count as zero: they have no vectors of their own.
+It is the rounding of float32 weights, and well above sqrt(2.2e-16) = 1.5e-8, below which a Gram matrix in float64
+cannot tell singular vectors apart."""
+
+
+class SVD(NamedTuple):
+    """A thin SVD without its null space: ``u`` (m, k), ``s`` (k,) descending and positive, ``v`` (n, k)."""
+
+    u: Tensor
+    s: Tensor
+    v: Tensor
+
+    def truncated(self, rank: int) -> SVD:
+        return SVD(self.u[:, :rank], self.s[:rank], self.v[:, :rank])
+
+
+def thin_svd(matrix: Tensor) -> SVD:
+    """Thin SVD of an (m, n) matrix from one symmetric eigendecomposition of its smaller Gram matrix, in float64.
+
+    k is the number of singular values above `RANK_TOLERANCE` times the largest.  The signs of a pair of vectors,
+    and the basis inside a repeated singular value, are arbitrary.
+    """
+    matrix = matrix.double()
+    if matrix.shape[0] > matrix.shape[1]:
+        v, s, u = thin_svd(matrix.T)
+        return SVD(u, s, v)
+    _, u = torch.linalg.eigh(matrix @ matrix.T)  # ascending
+    u = u.flip(1)
+    scaled_v = matrix.T @ u  # (n, m), column i is s_i v_i
+    # the norms of the columns are far more accurate than the roots of the eigenvalues for the small s_i
+    s = torch.linalg.vector_norm(scaled_v, dim=0)
+    s, order = s.sort(descending=True, stable=True)
+    rank = int((s > RANK_TOLERANCE * s[:1]).sum())
+    order = order[:rank]
+    return SVD(u[:, order], s[:rank], scaled_v[:, order] / s[:rank])
+
+
+def cumulative_share(s: Tensor) -> Tensor:
+    """c_i = (s_0 + … + s_i) / Σ s: what both papers call energy (a share of the sum, not of the squares)."""
+    return s.cumsum(0) / s.sum()
