@@ -56,9 +56,12 @@ class Source:
         if path is None or not path.is_file():
             return None
         try:
-            return json.loads(path.read_text())
+            config = json.loads(path.read_text())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not valid JSON ({error})") from None
+        if not isinstance(config, dict):
+            raise ValueError(f"{path} holds a {type(config).__name__}, not the configuration of a model")
+        return config
 
 
 def open_model(model: Model, *, role: str = "model", revision: str | None = None) -> Source:
@@ -91,8 +94,10 @@ def open_model(model: Model, *, role: str = "model", revision: str | None = None
 
 def _in_memory(tensors: Mapping[str, Tensor], label: str, module: nn.Module | None = None) -> Source:
     for name, tensor in tensors.items():
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"{label}: {name!r} is a {type(tensor).__name__}, not a tensor")
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise TypeError(f"{label}: {name!r} is a {type(tensor).__name__}; expected names (str) and tensors")
+        if tensor.is_meta:
+            raise ValueError(f"{label}: {name!r} is on the meta device, without values; load the weights first")
     names = canonical_names(tensors)
     return Source(
         label,
@@ -151,6 +156,8 @@ def _weight_files(path: Path) -> list[Path]:
             shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ValueError(f"{index} is damaged ({error!r}); fetch the checkpoint again") from None
+        if not shards:
+            raise ValueError(f"{index} names no shards; fetch the checkpoint again")
         for shard in shards:
             # a name from a file never becomes a path elsewhere
             if not isinstance(shard, str) or Path(shard).name != shard or not (path / shard).is_file():

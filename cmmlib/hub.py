@@ -24,6 +24,7 @@ def fetch(model: str, revision: str | None = None) -> Path:
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
+        HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -45,6 +46,10 @@ def fetch(model: str, revision: str | None = None) -> Path:
         reason = f"the hub has no revision {revision!r} of it"
     except LocalEntryNotFoundError:
         reason = "no such folder here, not in the local hub cache, and the hub cannot be reached"
+    except HFValidationError:
+        reason = "no such file or folder, and not a hub id of the form owner/name"
     except HfHubHTTPError as error:
         reason = f"the hub refused it ({error})"
+    except Exception as error:  # the network's own: requests', httpx' or httpx2', as huggingface_hub's version has it
+        reason = f"the download failed, try again ({type(error).__name__}: {error})"
     raise FileNotFoundError(f"{model}: {reason}")

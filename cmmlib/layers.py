@@ -54,6 +54,8 @@ def _kinds_of(module: nn.Module) -> tuple[dict[str, Kind], frozenset[str]]:
     transposed = set()
     for path, child in module.named_modules(remove_duplicate=False):
         has_children = next(child.children(), None) is not None
+        for key, _ in child.named_buffers(recurse=False):
+            kinds[f"{path}.{key}" if path else key] = "other"
         for key, _ in child.named_parameters(recurse=False):
             name = f"{path}.{key}" if path else key
             conv1d = type(child).__name__ == "Conv1D"
@@ -82,7 +84,9 @@ def _on_meta_device(config: dict[str, Any], base: Source) -> nn.Module | None:
         cls = transformers.CLIPVisionModel if kind == "clip_vision_model" else None
         parsed = transformers.AutoConfig.for_model(**config)
         for architecture in config.get("architectures") or []:
-            cls = cls or getattr(transformers, str(architecture), None)
+            named = getattr(transformers, str(architecture), None)
+            if cls is None and isinstance(named, type) and issubclass(named, nn.Module):
+                cls = named
         with torch.device("meta"):
             return cls(parsed) if cls is not None else transformers.AutoModel.from_config(parsed)
     except Exception as error:  # whatever a stranger's config makes transformers raise

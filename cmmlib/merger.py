@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -92,6 +93,15 @@ class ContinualMerger:
         return f"ContinualMerger({self._base.label!r}, {self.method.name!r}{params}): {len(self)} models merged"
 
     @property
+    def config(self) -> dict | None:
+        """The ``config.json`` that belongs to `merged`, where the base has one; of a CLIP model the vision tower's."""
+        module_config = getattr(self._base.module, "config", None)
+        config = module_config.to_dict() if module_config is not None else self._base.config
+        if config and config.get("model_type") == "clip":
+            config = {**config["vision_config"], "model_type": "clip_vision_model", "architectures": ["CLIPVisionModel"]}
+        return config
+
+    @property
     def history(self) -> pd.DataFrame:
         """One row per model.
 
@@ -131,28 +141,27 @@ class ContinualMerger:
             if report:
                 reports.append(report)
             running[key] = tensor
-        # nothing below can fail on account of the model: from here on it counts as merged
         before = self._running, self._running_norm, self._norms
-        self._running, self._running_norm = running, _norm(running.values())
-        self._norms = [*self._norms, norm]
-        context = self._context(t)
-        merged_norm = _norm(self._finished(key) for key in running)
-        seconds = time.perf_counter() - start
-        row = {
-            "name": name,
-            "task_vector_norm": norm,
-            "merged_norm": merged_norm,
-            "read_seconds": self._reading,
-            "merge_seconds": seconds - self._reading,
-            **(self.method.summary(context, **self.params) if self.method.summary else {}),
-            **_over_layers(reports),
-        }
-        if target is not None:
-            try:
+        try:
+            self._running, self._running_norm = running, _norm(running.values())
+            self._norms = [*self._norms, norm]
+            context = self._context(t)
+            merged_norm = _norm(self._finished(key) for key in running)
+            seconds = time.perf_counter() - start
+            row = {
+                "name": name,
+                "task_vector_norm": norm,
+                "merged_norm": merged_norm,
+                "read_seconds": self._reading,
+                "merge_seconds": seconds - self._reading,
+                **(self.method.summary(context, **self.params) if self.method.summary else {}),
+                **_over_layers(reports),
+            }
+            if target is not None:
                 self._save(target)
-            except BaseException:
-                self._running, self._running_norm, self._norms = before
-                raise
+        except BaseException:
+            self._running, self._running_norm, self._norms = before
+            raise
         self._rows.append(row)
         return self
 
@@ -269,7 +278,7 @@ class ContinualMerger:
         return target
 
     def _save(self, target: Path) -> None:
-        save_model(self.merged(), target, _vision_config(self._base))
+        save_model(self.merged(), target, self.config)
 
 
 class _Pairs:
@@ -301,14 +310,6 @@ def _over_layers(reports: list[dict[str, float]]) -> dict[str, float]:
     return {f"{q}_{how}": float(getattr(frame[q], how)()) for q in frame for how in ("mean", "min", "max")}
 
 
-def _vision_config(base: Source) -> dict | None:
-    module_config = getattr(base.module, "config", None)
-    config = module_config.to_dict() if module_config is not None else base.config
-    if config and config.get("model_type") == "clip":
-        config = {**config["vision_config"], "model_type": "clip_vision_model", "architectures": ["CLIPVisionModel"]}
-    return config
-
-
 def merge(base: Model, models: Iterable[Model], *, method: str = "opcm", **params) -> dict[str, Tensor]:
     """Merge ``models``, in the order given, in one call.
 
@@ -320,12 +321,12 @@ def merge(base: Model, models: Iterable[Model], *, method: str = "opcm", **param
     Raises:
         ValueError: an empty sequence, and whatever `ContinualMerger` raises.
     """
-    if isinstance(models, str | Path):
-        raise ValueError(f"models: expected a sequence of models, got the single path {str(models)!r}; put it in a list")
-    models = list(models)
-    if not models:
-        raise ValueError("models: nothing to merge, the sequence is empty")
+    if isinstance(models, (str, os.PathLike, torch.nn.Module, Mapping)):
+        what = f"path {str(models)!r}" if isinstance(models, str | os.PathLike) else type(models).__name__
+        raise ValueError(f"models: expected a sequence of models, got the single {what}; put it in a list")
     merger = ContinualMerger(base, method, **params)
-    for model in models:
+    for model in models:  # which may be a generator: none is kept
         merger.add(model)
+    if not len(merger):
+        raise ValueError("models: nothing to merge, the sequence is empty")
     return merger.merged()

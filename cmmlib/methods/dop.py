@@ -28,20 +28,16 @@ class Quadratic(NamedTuple):
     u: Tensor | None  # (m, k) or None where the space leaves the term out
     v: Tensor | None  # (n, k)
 
-    def gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(self, x: Tensor) -> tuple[Tensor, float]:
         """(∇L_i, L_i) at ``x`` (m, n)."""
         e = x - self.center
-        half = self.curvature(e)
-        return 2 * half, torch.sum(half * e)
+        gradient = self.curvature(e).mul_(2)
+        return gradient, torch.dot(gradient.flatten(), e.flatten()).item() / 2
 
     def curvature(self, e: Tensor) -> Tensor:
         """P_i e + e Q_i, half the Hessian applied to ``e`` (m, n)."""
-        result = torch.zeros_like(e)
-        if self.u is not None:
-            result = torch.addmm(result, self.u, self.u.T @ e)
-        if self.v is not None:
-            result = torch.addmm(result, e @ self.v, self.v.T)
-        return result
+        result = torch.zeros_like(e) if self.u is None else self.u @ (self.u.T @ e)
+        return result if self.v is None else result.addmm_(e @ self.v, self.v.T)
 
     def transposed(self) -> Quadratic:
         return Quadratic(self.center.T, self.v, self.u)
@@ -65,12 +61,14 @@ def quadratic(task_vector: Tensor, space: Space, svd_epsilon: float, *, compat: 
     return Quadratic(task_vector, u, v)
 
 
-def mgda_weight(g0: Tensor, g1: Tensor) -> float:
+def mgda_weight(v00: float, v01: float, v11: float) -> float:
     """The weight c of the shortest vector c g0 + (1 − c) g1 (Sener & Koltun, arXiv 1810.04650, algorithm 1).
 
     Clipped to 0.999 and 0.001 where one gradient alone is the shortest.
+
+    Args:
+        v00, v01, v11: the inner products ⟨g0, g0⟩, ⟨g0, g1⟩, ⟨g1, g1⟩.
     """
-    v00, v01, v11 = (torch.sum(a * b).item() for a, b in ((g0, g0), (g0, g1), (g1, g1)))
     if v01 >= v00:
         return 0.999
     if v01 >= v11:
@@ -93,16 +91,17 @@ def solve_adam(
 
     With ``mgda`` each step finds a from the gradients divided by their losses, smoothed by ``ema``.
     """
-    x = (old.center + new.center) / 2
-    optimizer = torch.optim.Adam([x], lr=lr)
+    x = ((old.center + new.center) / 2).contiguous()  # fused Adam walks memory: strides as the gradient's
+    optimizer = torch.optim.Adam([x], lr=lr, fused=True)
     a = alpha
     for _ in range(num_steps):
         g0, l0 = old.gradient(x)
         g1, l1 = new.gradient(x)
         if mgda and l0 > 0 and l1 > 0:
-            c = mgda_weight(g0 / l0, g1 / l1)
+            v00, v01, v11 = (torch.dot(p.flatten(), q.flatten()).item() for p, q in ((g0, g0), (g0, g1), (g1, g1)))
+            c = mgda_weight(v00 / l0**2, v01 / (l0 * l1), v11 / l1**2)
             a = ema_beta * a + (1 - ema_beta) * c if ema else c
-        x.grad = a * g0 + (1 - a) * g1
+        x.grad = torch.lerp(g1, g0, a)
         optimizer.step()
     return x, a
 
@@ -184,7 +183,6 @@ def _balance(old: Quadratic, new: Quadratic, tolerance: float = 1e-9) -> tuple[T
         x, system = _step_to_minimum(old, new, a)
         g0, l0 = old.gradient(x)
         g1, l1 = new.gradient(x)
-        l0, l1 = l0.item(), l1.item()
         if max(l0, l1) <= 1e-14 * scale:  # both losses vanish together: there is nothing to balance
             break
         if min(l0, l1) <= 0:
@@ -268,7 +266,7 @@ def dop(
         x, a = solve_adam(old, new, lr=lr, num_steps=num_steps, alpha=float(alpha), mgda=mgda, ema=ema, ema_beta=ema_beta)
     return x, {
         "alpha": a,
-        "loss_stability": old.gradient(x)[1].item(),
-        "loss_plasticity": new.gradient(x)[1].item(),
+        "loss_stability": old.gradient(x)[1],
+        "loss_plasticity": new.gradient(x)[1],
         "degenerate": 0.0,
     }

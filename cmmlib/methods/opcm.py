@@ -41,6 +41,8 @@ def clean(task_vector: Tensor, merged: Tensor, *, alpha: float, zero_diagonal: b
 
 
 def _rescale(merged: Tensor, ctx: Context, **_) -> Tensor:
+    if ctx.running_norm == 0:  # the task vectors cancel: no scale makes ‖A‖ their mean norm
+        return merged
     return merged * (ctx.mean_norm / ctx.running_norm)  # theorem 5.2: ‖merged − W0‖ = mean‖τ‖
 
 
@@ -67,7 +69,7 @@ def opcm(
     compat = ctx.reference_compat
     if compat and ctx.kind == "free" and ctx.t > 1:
         # never visited by the published code, but rescaled at each step with all the rest
-        return merged * (ctx.mean_norm / ctx.running_norm)
+        return _rescale(merged, ctx)
     if ctx.kind == "linear" and ctx.t > 1:
         task_vector = clean(task_vector, merged, alpha=alpha, zero_diagonal=zero_diagonal, compat=compat)
     return merged + task_vector

@@ -14,13 +14,18 @@ A function may return ``(tensor, {"quantity": number})``; the numbers are summar
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
+import math
+import numbers
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from torch import Tensor
@@ -126,16 +131,13 @@ class Method:
                 raise ValueError(f"method {self.name!r}, parameter {name!r}: {error}, got {value!r}") from None
         return resolved
 
-    @property
+    @cached_property
     def source_hash(self) -> str:
-        """Hash of the source that decides the method's results: its module and those beside it that it imports.
+        """Hash of the code that decides the method's results: its module and those beside it that it imports.
 
-        A method defined in a notebook is hashed by the source of its own functions.
+        A method defined in a notebook is hashed by its own functions.  Comments and docstrings do not count.
         """
-        digest = hashlib.sha256()
-        for source in _sources(self):
-            digest.update(source.encode())
-        return digest.hexdigest()[:16]
+        return code_hash(_sources(self))
 
 
 _METHODS: dict[str, Method] = {}
@@ -178,6 +180,18 @@ def method_names() -> list[str]:
     return sorted(_METHODS)
 
 
+def code_hash(sources: Iterable[str]) -> str:
+    """Hash of what Python sources do: comments, docstrings and layout do not count."""
+    digest = hashlib.sha256()
+    for source in sources:
+        tree = ast.parse(textwrap.dedent(source))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        digest.update(ast.unparse(tree).encode())
+    return digest.hexdigest()[:16]
+
+
 def _is_ours(step: Callable[..., Any]) -> bool:
     return step.__module__.startswith("cmmlib.methods.")
 
@@ -213,8 +227,8 @@ def _canonical(value: Any, hint: Any) -> Any:
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise ValueError("expected a list of names")
         return tuple(_canonical(item, args[0]) for item in value)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is float and number and value == value and abs(value) != float("inf"):
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is float and number:
         return float(value)
     if hint is int and number and value == int(value):
         return int(value)

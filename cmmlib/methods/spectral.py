@@ -47,4 +47,5 @@ def thin_svd(matrix: Tensor) -> SVD:
 
 def cumulative_share(s: Tensor) -> Tensor:
     """c_i = (s_0 + … + s_i) / Σ s: what both papers call energy (a share of the sum, not of the squares)."""
-    return s.cumsum(0) / s.sum()
+    c = s.cumsum(0)
+    return c / c[-1:]  # not s.sum(): rounded otherwise, it can leave shares above 1

@@ -1,0 +1,56 @@
+"""``cmm`` as a user types it, and the notebook runner behind it."""
+
+import nbformat
+import pytest
+
+from cmmlib import cli
+
+
+def notebook(path, *sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[0].metadata["tags"] = ["parameters"]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
+    return path
+
+
+def test_parameters_reach_the_notebook(tmp_path):
+    source = notebook(tmp_path / "n.ipynb", "numbers = [1]\nwho = 'a'", "print(sum(numbers), who)")
+    cli.run_notebook(source, tmp_path / "out.ipynb", {"numbers": [40, 2], "who": "b"})
+    assert nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs[0].text == "42 b\n"
+    assert nbformat.read(source, 4).cells[-1].outputs == []
+
+
+def test_a_misspelt_parameter_is_an_error_before_anything_runs(tmp_path):
+    source = notebook(tmp_path / "n.ipynb", "seeds = [1]")
+    with pytest.raises(ValueError, match=r"n\.ipynb has no parameter 'seed'; it takes seeds"):
+        cli.run_notebook(source, tmp_path / "out.ipynb", {"seed": [40]})
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_a_failing_cell_is_reported_with_the_place_to_look(tmp_path):
+    source = notebook(tmp_path / "n.ipynb", "x = 1", "raise RuntimeError('no luck')")
+    with pytest.raises(ValueError, match=r"(?s)failed in cell 2: RuntimeError: no luck.*out\.ipynb"):
+        cli.run_notebook(source, tmp_path / "out.ipynb", {})
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [(["reproduce", "--suite", "nosuch"], "known"), (["reproduce", "--workers", "0"], "--workers")],
+)
+def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("setting", [cli.REPRODUCE, cli.QUICK], ids=["full", "quick"])
+def test_injected_parameters_exist_in_the_notebooks(setting):
+    import papermill
+
+    from cmmlib.paths import notebooks_dir
+
+    for name, parameters in setting.items():
+        known = papermill.inspect_notebook(str(notebooks_dir() / f"{name}.ipynb"))
+        assert {*parameters, "suite", "out", "workers"} <= set(known)

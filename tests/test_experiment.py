@@ -1,0 +1,146 @@
+"""The protocol: what is scored when, under which identity, and nothing twice."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import cmmlib
+from cmmlib import experiment, tables
+from cmmlib.evaluate import Score
+from cmmlib.experiment import Run, identity, plan, published_rows, run_references, run_sequence
+from cmmlib.results import Results
+
+GOLDEN = Path(__file__).parent / "golden"
+TASKS = tuple(f"task{number}" for number in range(5))
+SUITE = SimpleNamespace(
+    name="golden",
+    backbones=("tiny",),
+    content_hash="1",
+    task_names=lambda n=None: TASKS[:n],
+    base=lambda backbone: str(GOLDEN / "base.safetensors"),
+    checkpoint=lambda backbone, task: str(GOLDEN / f"{task}.safetensors"),
+)
+
+
+class Scorer:
+    """Counts what it is asked, and scores a model by its own numbers."""
+
+    def __init__(self):
+        self.asked = []
+
+    def score(self, tensors, tasks):
+        self.asked.append(list(tasks))
+        total = 0 if tensors is None else sum(float(t.double().sum()) for t in tensors.values())
+        return {task: Score(int(abs(total * 1000 + int(task[-1]))) % 100, 100) for task in tasks}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Results(tmp_path / "scores.sqlite")
+
+
+def execute(run, store):
+    scorer = Scorer()
+    run_sequence(SUITE, "tiny", run, store, scorer)
+    return scorer.asked
+
+
+def test_after_a_step_the_task_just_merged_is_scored_and_all_at_the_end(store):
+    run = Run("OPCM", "opcm", 4, 40)
+    order = run.order(SUITE)
+    assert order == cmmlib.task_order(TASKS[:4], 40)
+    assert execute(run, store) == [[order[0]], [order[1]], [order[2]], order]
+
+
+def test_every_step_scores_all_tasks(store):
+    assert [len(tasks) for tasks in execute(Run("OPCM", "opcm", 3, 40, every_step=True), store)] == [3, 3, 3]
+
+
+def test_what_is_stored_is_not_done_again_and_curves_add_to_it(store):
+    execute(Run("OPCM", "opcm", 3, 40), store)
+    assert execute(Run("OPCM", "opcm", 3, 40), store) == []
+    assert [len(tasks) for tasks in execute(Run("OPCM", "opcm", 3, 40, every_step=True), store)] == [2, 2]
+
+
+def test_an_interrupted_run_keeps_its_finished_steps_and_ends_with_the_same_scores(store, tmp_path):
+    run = Run("DOP-exact", "dop", 4, 41, {"solver": "exact"}, every_step=True)
+
+    class Interrupted(Scorer):
+        def score(self, tensors, tasks):
+            if len(self.asked) == 2:
+                raise KeyboardInterrupt
+            return super().score(tensors, tasks)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sequence(SUITE, "tiny", run, store, Interrupted())
+    assert len(execute(run, store)) == 2
+    whole = Results(tmp_path / "whole.sqlite")
+    execute(run, whole)
+    left, right = (experiment.accuracies(SUITE, "tiny", [run], s) for s in (store, whole))
+    assert left.equals(right)
+
+
+def test_final_scores_of_order_free_methods_are_measured_once(store):
+    runs = plan({"WA": ("weight_average", {})}, 4, range(40, 50))
+    assert sum(len(tasks) == 4 for run in runs for tasks in execute(run, store)) == 1
+
+
+def test_a_first_model_that_stays_as_it_is_counts_as_the_individual_one():
+    first = {identity(SUITE, "tiny", run, 1) for run in plan(published_rows(4), 4, [40])}
+    by_method = {model.method for model in first}
+    assert by_method == {"individual", "task_arithmetic", "ties", "magmax"}
+
+
+def test_a_corrected_method_does_not_reuse_scores():
+    def define(gain):
+        source = f"def passing(merged, task_vector, ctx, *, k: float = 1.0):\n    return merged + {gain} * task_vector\n"
+        namespace = {}
+        exec(compile(source, __file__, "exec"), namespace)
+        return source, namespace["passing"]
+
+    hashes = [experiment.code_hash([define(gain)[0]]) for gain in (1, 1, 2)]
+    assert hashes[0] == hashes[1] != hashes[2]
+    commented = define(1)[0].replace("\n    return", '\n    """Says what it does."""  # why\n    return')
+    assert experiment.code_hash([commented]) == hashes[0]
+
+
+def test_parameters_have_one_identity_however_they_are_written():
+    runs = [Run("a", "task_arithmetic", 3, 40, params) for params in ({}, {"scaling_factor": 0.3})]
+    assert identity(SUITE, "tiny", runs[0], 2) == identity(SUITE, "tiny", runs[1], 2)
+    one, two = (Run("a", "magmax", 3, 40, {"scaling_factor": value}) for value in (1, 1.0))
+    assert identity(SUITE, "tiny", one, 2) == identity(SUITE, "tiny", two, 2)
+
+
+def test_unknown_rows_are_refused_when_the_grid_is_planned():
+    with pytest.raises(ValueError, match="alhpa"):
+        plan({"x": ("opcm", {"alhpa": 0.5})}, 3, [40])
+
+
+def test_metrics_of_a_run_are_those_of_its_matrix(store):
+    runs = plan({"OPCM": ("opcm", {}), "MagMax": ("magmax", {})}, 4, [40, 41], every_step=True)
+    for run in runs:
+        execute(run, store)
+    scores = experiment.accuracies(SUITE, "tiny", runs, store)
+    per_run = experiment.per_run_metrics(scores).set_index(["label", "seed"])
+    part = scores[(scores.label == "OPCM") & (scores.seed == 41)]
+    R = part.pivot(index="step", columns="position", values="accuracy").to_numpy()
+    assert per_run.loc[("OPCM", 41), "acc"] == pytest.approx(R[-1].mean())
+    assert per_run.loc[("OPCM", 41), "bwt"] == pytest.approx(np.mean(R[-1, :-1] - np.diag(R)[:-1]))
+
+
+def test_the_table_has_bounds_means_deviations_and_counts(store):
+    runs = plan({"OPCM": ("opcm", {})}, 3, [40, 41]) + plan({"MagMax": ("magmax", {})}, 3, [40])
+    for run in runs:
+        execute(run, store)
+    run_references(SUITE, "tiny", 3, store, Scorer())
+    per_run = experiment.per_run_metrics(experiment.accuracies(SUITE, "tiny", runs, store))
+    references = tables.reference_means({3: experiment.reference_accuracies(SUITE, "tiny", 3, store)})
+    table = tables.main_table(tables.summary(per_run, references))
+    assert list(table.index) == ["Pretrained", "OPCM", "MagMax", "Individual"]
+    assert list(table[("3 tasks", "orders")]) == ["", "2", "1", ""]
+    opcm = per_run[per_run.label == "OPCM"].acc
+    assert table.loc["OPCM", ("3 tasks", "ACC")] == f"{opcm.mean():.1f} ± {opcm.std(ddof=1):.1f}"
+    assert "±" not in table.loc["MagMax", ("3 tasks", "ACC")], "one order has no deviation"
+    assert tables.to_latex(table).count(r"\\") == 6 and "| OPCM" in tables.to_markdown(table)
