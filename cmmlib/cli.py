@@ -1,12 +1,17 @@
-"""The command ``cmm``.  ``cmm reproduce`` only calls papermill on the notebooks."""
+"""The command ``cmm``: what it is called with and what it answers.  Nothing heavy is imported until a command runs.
+
+``cmm reproduce`` only calls papermill on the notebooks; the other commands are in `cmmlib.commands`.
+"""
 
 from __future__ import annotations
 
 import argparse
-import logging
+import json
 import os
 import sys
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +33,131 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 
+EXIT_CODES = """exit codes:
+  0    done
+  2    refused, or wrongly called: the message says why; nothing was changed
+  3    the state is in use by another process: try again later
+  4    the system failed (disk full, no permission): nothing was changed
+  130  interrupted: nothing was changed, or only what was finished
+"""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="cmm", description="Continual model merging, reproducibly.")
+    arguments = _parser().parse_args(argv)
+    warned: list[str] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.showwarning = lambda message, *_, **__: warned.append(_warn(str(message)))
+            result = arguments.run(arguments)
+    except KeyboardInterrupt:
+        return _failed(arguments, 130, "interrupted; what was finished is kept, the same command goes on from there")
+    except BlockingIOError as error:
+        return _failed(arguments, 3, str(error))
+    except (ValueError, TypeError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        return _failed(arguments, 2, str(error))
+    except OSError as error:
+        return _failed(arguments, 4, str(error))
+    if isinstance(result, int):
+        return result
+    if arguments.json:
+        print(json.dumps({**result, "warnings": warned}, ensure_ascii=False))
+    else:
+        from .commands import as_text
+
+        print(as_text(arguments.command, result))
+    return 0
+
+
+def _warn(message: str) -> str:
+    print(f"cmm: warning: {message}", file=sys.stderr)
+    return message
+
+
+def _failed(arguments: argparse.Namespace, code: int, message: str) -> int:
+    print(f"cmm: {message}", file=sys.stderr)
+    if getattr(arguments, "json", False):
+        print(json.dumps({"error": message, "code": code}, ensure_ascii=False))
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cmm",
+        description="Continual model merging: models are merged as they arrive, and the papers' tables reproduced.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    reproduce = commands.add_parser("reproduce", help="run the notebooks with papermill and leave the table and the curves")
+
+    def command(name: str, summary: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=summary, description=summary, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        sub.set_defaults(run=_lazily(name), json=False)
+        return sub
+
+    one = command("start", "begin a merge that lives in a folder")
+    one.add_argument("state", type=Path, metavar="STATE", help="a new folder")
+    _method_arguments(one)
+    one = command("add", "merge one more model into a state: all or nothing")
+    one.add_argument("state", type=Path, metavar="STATE")
+    one.add_argument("model", metavar="MODEL", help="a folder, a .safetensors or .bin file, a hub id, or a LoRA adapter's")
+    one.add_argument("--name", help="what the history calls it (default: its file's or folder's name)")
+    one.add_argument("--revision", help="commit, branch or tag of a hub id")
+    one.add_argument("--base", help="where the base is now, if it has moved")
+    one.add_argument("--allow-repeat", action="store_true", help="merge a model that has been merged before once more")
+    one = command("status", "what has been merged so far")
+    one.add_argument("state", type=Path, metavar="STATE")
+    one = command("export", "write the merged model as a folder that from_pretrained opens")
+    one.add_argument("state", type=Path, metavar="STATE")
+    one.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    one.add_argument("--base", help="where the base is now, if it has moved")
+    _output_arguments(one)
+    one = command("merge", "merge models in one go: start, add …, export")
+    _method_arguments(one)
+    one.add_argument("models", nargs="+", metavar="MODEL")
+    one.add_argument("--out", type=Path, required=True, metavar="OUT", help="a new folder")
+    one.add_argument("--allow-repeat", action="store_true", help="let a model occur more than once")
+    _output_arguments(one)
+    for sub in set(commands.choices.values()):
+        sub.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    reproduce = command("reproduce", "run the notebooks with papermill and leave the table and the curves")
     reproduce.add_argument("--suite", default="mini", help="which suite (default: mini, which is embedded)")
     reproduce.add_argument("--quick", action="store_true", help="a first table in about a minute: 8 tasks, 3 orders")
     reproduce.add_argument("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
     reproduce.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
-    arguments = parser.parse_args(argv)
-    try:
-        return _reproduce(arguments.suite, arguments.quick, arguments.out, arguments.workers)
-    except KeyboardInterrupt:
-        print("\ninterrupted; every finished score is kept, the same command goes on from there", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"cmm: {error}", file=sys.stderr)
-        return 2
+    reproduce.set_defaults(run=lambda a: _reproduce(a.suite, a.quick, a.out, a.workers))
+    return parser
+
+
+def _method_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--base", required=True, help="the pretrained model: a folder, a .safetensors file or a hub id")
+    parser.add_argument("--revision", help="commit, branch or tag of a hub id given as base")
+    parser.add_argument("--method", default="opcm", help="name of the method (default: opcm)")
+    parser.add_argument("--set", action="append", default=[], metavar="P=VALUE", help="a parameter of the method")
+    parser.add_argument("--linear", action="append", metavar="PATTERN", help="names of linear weights")
+    parser.add_argument("--compute-dtype", metavar="DTYPE", help="float32 or float64 (default: as the base, not below)")
+    parser.add_argument("--reference-compat", action="store_true", help="as the published code where it leaves the paper")
+
+
+def _output_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dtype", help="float16, bfloat16, float32 or float64 (default: the base's)")
+    parser.add_argument("--whole", action="store_true", help="a complete CLIP model, with the base's text tower")
+    parser.add_argument("--max-shard-gb", type=float, default=5.0, metavar="GB", help="split larger weights (default: 5)")
+
+
+def _lazily(name: str) -> Callable[[argparse.Namespace], Any]:
+    """The command of that name, whose module is imported when it runs."""
+
+    def run(arguments: argparse.Namespace) -> Any:
+        from . import commands
+
+        return getattr(commands, name)(arguments)
+
+    return run
 
 
 def _reproduce(suite: str, quick: bool, out: Path, workers: int | None) -> int:
@@ -58,6 +170,8 @@ def _reproduce(suite: str, quick: bool, out: Path, workers: int | None) -> int:
     notebooks, out = notebooks_dir(), out.resolve() / suite
     executed = out / "notebooks"
     executed.mkdir(parents=True, exist_ok=True)
+    import logging
+
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("papermill").setLevel(logging.INFO)
     os.environ.setdefault("TQDM_MININTERVAL", "5")  # a line of progress every few seconds, not every tenth

@@ -6,7 +6,26 @@ import re
 from pathlib import Path
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+PROCESSOR_FILES = (
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "generation_config.json",
+    "chat_template.json",
+    "chat_template.jinja",
+)
+"""What a model's folder holds besides weights and configuration, and an export copies; nothing of it is run."""
+
 _WEIGHTS = ["config.json", "model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
+_WEIGHTS += ["adapter_config.json", "adapter_model.safetensors", *PROCESSOR_FILES]
 
 
 def fetch(model: str, revision: str | None = None) -> Path:

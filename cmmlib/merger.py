@@ -5,16 +5,23 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
-from .checkpoints import Model, Source, open_model, save_model
+from .checkpoints import ContentHash, Model, Source, open_model, save_model
+from .checks import Examined, examine, matched, require_floats, require_new, warn_if_implausible
 from .layers import layer_kinds
 from .methods import Context, get_method
+from .running import Standing, Value
+from .session import FolderHome, InMemoryHome, origin, restore, save
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class ContinualMerger:
@@ -56,22 +63,15 @@ class ContinualMerger:
         reference_compat: bool = False,
         linear: Sequence[str] | None = None,
         save_every_step: str | Path | None = None,
+        revision: str | None = None,
+        progress: bool = False,
         **method_params,
     ):
-        self.method = get_method(method)
-        self.params = self.method.resolve(method_params)
-        self.device = torch.device(device or "cpu")
-        if self.device.type == "mps":
-            raise ValueError("device: MPS has no float64, which the factorisations need; merge on the CPU (device=None)")
-        if compute_dtype not in (None, torch.float32, torch.float64):
-            raise ValueError(f"compute_dtype: expected torch.float32 or torch.float64, got {compute_dtype}")
-        self.reference_compat = bool(reference_compat)
-        self._base = open_model(base, role="base")
-        if not self._base.shapes:
-            raise ValueError(f"{self._base.label} holds no parameters")
-        self._require_floats(self._base)
-        widest = max((d for d in self._base.dtypes.values()), key=lambda d: d.itemsize)
-        self.compute_dtype = compute_dtype or torch.promote_types(widest, torch.float32)
+        def opened() -> Source:
+            return open_model(base, role="base", revision=revision)
+
+        self._set_up(opened, method, method_params, compute_dtype, device, reference_compat, progress)
+        self._origin = origin(base, self._base)
         if self.method.layerwise or linear is not None:
             self._kinds, self._transposed = layer_kinds(self._base, linear)
         else:
@@ -79,14 +79,41 @@ class ContinualMerger:
         if self.method.check:
             self.method.check(self.params, self._kinds)
         self._save_every_step = Path(save_every_step) if save_every_step else None
-        self._running: dict[str, Tensor] = {}
-        self._running_norm = 0.0
-        self._norms: list[float] = []
-        self._rows: list[dict] = []
+
+    def _set_up(
+        self,
+        opened: Callable[[], Source],
+        method: str,
+        params: Mapping[str, Any],
+        compute_dtype: torch.dtype | None,
+        device: str | torch.device | None,
+        reference_compat: bool,
+        progress: bool,
+    ) -> None:
+        self.method = get_method(method)
+        self.params = self.method.resolve(params)
+        self.device = torch.device(device or "cpu")
+        if self.device.type == "mps":
+            raise ValueError("device: MPS has no float64, which the factorisations need; merge on the CPU (device=None)")
+        if compute_dtype not in (None, torch.float32, torch.float64):
+            raise ValueError(f"compute_dtype: expected torch.float32 or torch.float64, got {compute_dtype}")
+        self.reference_compat = bool(reference_compat)
+        self._base = base = opened()
+        if not base.shapes:
+            raise ValueError(f"{base.label} holds no parameters")
+        require_floats(base)
+        widest = max(base.dtypes.values(), key=lambda d: d.itemsize)
+        self.compute_dtype = compute_dtype or torch.promote_types(widest, torch.float32)
+        self._keys = sorted(base.shapes)
+        self._progress = progress
+        self._now = Standing()
+        self._home: InMemoryHome | FolderHome = InMemoryHome()
+        self._base_hash: str | None = None
+        self._save_every_step = None
 
     def __len__(self) -> int:
         """Number of models merged so far."""
-        return len(self._norms)
+        return len(self._now.models)
 
     def __repr__(self) -> str:
         params = "".join(f", {key}={value!r}" for key, value in self.params.items())
@@ -95,11 +122,16 @@ class ContinualMerger:
     @property
     def config(self) -> dict | None:
         """The ``config.json`` that belongs to `merged`, where the base has one; of a CLIP model the vision tower's."""
-        module_config = getattr(self._base.module, "config", None)
-        config = module_config.to_dict() if module_config is not None else self._base.config
+        config = self.base_config
         if config and config.get("model_type") == "clip":
             config = {**config["vision_config"], "model_type": "clip_vision_model", "architectures": ["CLIPVisionModel"]}
         return config
+
+    @property
+    def base_config(self) -> dict | None:
+        """The base's own configuration, if it has one."""
+        module_config = getattr(self._base.module, "config", None)
+        return module_config.to_dict() if module_config is not None else self._base.config
 
     @property
     def history(self) -> pd.DataFrame:
@@ -109,61 +141,150 @@ class ContinualMerger:
         ``read_seconds`` and ``merge_seconds``; and the method's own quantities, those that it reports per layer as
         ``_mean``, ``_min`` and ``_max`` over layers.
         """
+        import pandas as pd
+
+        rows = [{"name": model["name"], **model["history"]} for model in self._now.models]
         columns = ["name", "task_vector_norm", "merged_norm", "read_seconds", "merge_seconds"]
-        frame = pd.DataFrame(self._rows, columns=columns if not self._rows else None)
+        frame = pd.DataFrame(rows, columns=columns if not rows else None)
         return frame.set_axis(range(1, len(frame) + 1)).rename_axis("step")
 
-    def add(self, model: Model, name: str | None = None) -> ContinualMerger:
+    def add(
+        self, model: Model, name: str | None = None, *, revision: str | None = None, allow_repeat: bool = False
+    ) -> ContinualMerger:
         """Merge one more fine-tuned model, and return the merger.
 
-        The state changes only when all went well.
+        The state, in memory or on disk, changes only when all went well.
 
         Args:
-            model: as the base may be given.
+            model: as the base may be given, or the folder or hub id of a LoRA adapter of the base.
             name: what the history calls it; default: the file's or folder's name, or ``model_<n>``.
+            revision: commit, branch or tag of a hub id.
+            allow_repeat: merge a model that has been merged before once more.
 
         Raises:
-            ValueError: missing, extra or misshapen tensors, integer weights, NaN or infinity, or a model equal to the base.
+            ValueError: missing, extra or misshapen tensors, integer weights, NaN or infinity, a model equal to the base or
+                merged before; of a state on disk also another base than at its start.
             FileNotFoundError: no such model.
+            StateInUse: another process is writing the state.
+            OSError: no disk space.
+
+        Warns if the task vector is so large that the model is hardly fine-tuned from this base.
         """
-        t = len(self) + 1
-        source = open_model(model, role=f"model {t}")
-        name = name or _file_name(model) or f"model_{t}"
-        self._require_same_parameters(source)
-        target = self._step_folder(t, name)
-        start, self._reading = time.perf_counter(), 0.0
-        norm = self._norm_of_valid(source)
-        context = self._context(t)
-        survey = self.method.survey and self.method.survey(_Pairs(self, source), context, **self.params)
-        running, reports = {}, []
-        for key in self._base.shapes:
-            tensor, report = self._step(key, source, survey)
-            if report:
-                reports.append(report)
-            running[key] = tensor
-        before = self._running, self._running_norm, self._norms
-        try:
-            self._running, self._running_norm = running, _norm(running.values())
-            self._norms = [*self._norms, norm]
-            context = self._context(t)
-            merged_norm = _norm(self._finished(key) for key in running)
-            seconds = time.perf_counter() - start
-            row = {
-                "name": name,
-                "task_vector_norm": norm,
-                "merged_norm": merged_norm,
-                "read_seconds": self._reading,
-                "merge_seconds": seconds - self._reading,
-                **(self.method.summary(context, **self.params) if self.method.summary else {}),
-                **_over_layers(reports),
-            }
-            if target is not None:
-                self._save(target)
-        except BaseException:
-            self._running, self._running_norm, self._norms = before
-            raise
-        self._rows.append(row)
+        with self._home.current(self._now):
+            t = len(self) + 1
+            source = open_model(model, role=f"model {t}", revision=revision, base=self._base)
+            name = name or _file_name(model) or f"model_{t}"
+            source = matched(self._base, source)
+            target = self._step_folder(t, name)
+            start, self._reading = time.perf_counter(), 0.0
+            stamp = source.stamp(), self._base.stamp()
+            found = self._examine(source, allow_repeat)
+            now = self._now
+            context = self._context(now, t)
+            survey = self.method.survey and self.method.survey(_Pairs(self, source), context, **self.params)
+            draft = self._home.draft(now, self._keys, self._needed())
+            try:
+                reports, squares = [], []
+                for key in self._each("merging"):
+                    value, report = self._step(key, source, survey)
+                    reports += [report] if report else []
+                    squares += [_square(tensor) for tensor in _tensors(value)]
+                    draft.put(key, value)
+                model_entry = {
+                    "name": name,
+                    **origin(model, source),
+                    "hash": found.content_hash,
+                    "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "history": {"task_vector_norm": found.norm},
+                }
+                new = Standing(draft, math.sqrt(math.fsum(squares)), (*now.models, model_entry))
+                merged_norm = new.norm
+                if self.method.finish:
+                    merged_norm = math.sqrt(math.fsum(_square(self._finished(key, new)) for key in self._each("scaling")))
+                seconds = time.perf_counter() - start
+                row = {
+                    "merged_norm": merged_norm,
+                    "read_seconds": self._reading,
+                    "merge_seconds": seconds - self._reading,
+                    **(self.method.summary(self._context(new, t), **self.params) if self.method.summary else {}),
+                    **_over_layers(reports),
+                }
+                # no JSON holds NaN or infinity
+                model_entry["history"] |= {key: value if math.isfinite(value) else None for key, value in row.items()}
+                if (source.stamp(), self._base.stamp()) != stamp:
+                    raise ValueError(f"{source.label} or {self._base.label} changed while it was read; nothing was merged")
+                if target is not None:
+                    save_model(self._collected(new, None), target, self.config)
+                self._home.commit(new, draft)
+            except BaseException:
+                self._home.abandon(draft)
+                raise
+            self._now = new
+            self._home.settle(new)
         return self
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write all that is needed to go on, in another process or on another day, into a new folder.
+
+        The merger itself stays in memory; `load` gives one that lives in the folder.
+
+        Raises:
+            FileExistsError: the folder is not empty.
+            OSError: no disk space.
+        """
+        save(self, folder)
+
+    def export(
+        self,
+        folder: str | os.PathLike,
+        *,
+        dtype: torch.dtype | None = None,
+        whole: bool = False,
+        max_shard_bytes: int = 5_000_000_000,
+    ) -> Path:
+        """Write a folder that transformers' ``from_pretrained`` opens: weights, configuration, processor files, model card.
+
+        Tensors are written one at a time.
+
+        Args:
+            dtype: of the tensors; default: each as in the base.
+            whole: write a complete CLIP model, with all but the vision tower from the base.
+            max_shard_bytes: above this the weights are split over several files.
+
+        Raises:
+            FileExistsError: the folder is not empty.
+            ValueError: no model has been added, or ``whole`` where the base is not a whole CLIP model.
+            OSError: no disk space.
+        """
+        from .export import export
+
+        with self._home.current(self._now):
+            return export(self, folder, dtype=dtype, whole=whole, max_shard_bytes=max_shard_bytes)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike,
+        *,
+        base: Model | None = None,
+        device: str | torch.device | None = None,
+        progress: bool = False,
+    ) -> ContinualMerger:
+        """A merger that lives in a folder which `save` wrote: it reads tensors one at a time, and `add` commits to it.
+
+        Going on in a new process gives bit for bit what one process gives (same torch, device and number of threads).
+
+        Args:
+            base: where the base is now, if not where it was.
+
+        Raises:
+            FileNotFoundError: no state there, or its base is not found.
+            ValueError: it is damaged or of another version, or the base is another one.
+            StateInUse: another process is writing it.
+        """
+        merger = cls.__new__(cls)
+        restore(merger, folder, base, device, progress)
+        return merger
 
     def merged(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
         """The merged model: a dict of tensors under the base's own key names.
@@ -174,43 +295,66 @@ class ContinualMerger:
         Raises:
             ValueError: no model has been added.
         """
-        if not len(self):
-            raise ValueError("no model has been merged yet: call add(model) first")
-        result = {}
-        for key, own_name in self._base.names.items():
-            base = self._base.read(key)
-            merged = base.to(self.device, self.compute_dtype) + self._finished(key)
-            result[own_name] = merged.to(base.device, dtype or base.dtype)
-        return result
+        with self._home.current(self._now):
+            return self._collected(self._now, dtype)
 
-    def _context(self, t: int, **about_parameter) -> Context:
-        mean = math.fsum(self._norms) / len(self._norms) if self._norms else 0.0
+    def _collected(self, now: Standing, dtype: torch.dtype | None) -> dict[str, Tensor]:
+        tensors = dict(self._merged_tensors(now, dtype, self._keys))
+        result = {own_name: tensors[key] for key, own_name in self._base.names.items()}
+        return result | {alias: tensors[kept] for alias, kept in self._base.tied.items()}
+
+    def _merged_tensors(self, now: Standing, dtype: torch.dtype | None, keys: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
+        """Every merged tensor by canonical name, sorted; at the end the base must have proved to be the right one."""
+        if not now.models:
+            raise ValueError("no model has been merged yet: call add(model) first")
+        digest = ContentHash()
+        for key in keys:
+            base = self._base.read(key)
+            if self._home.on_disk:
+                digest.update(key, base)
+            merged = base.to(self.device, self.compute_dtype) + self._finished(key, now)
+            yield key, merged.to(base.device, dtype or base.dtype)
+        if self._home.on_disk and digest.hexdigest() != self._base_hash:
+            raise self._wrong_base("another content")
+
+    def _context(self, now: Standing, t: int, **about_parameter) -> Context:
+        norms = [model["history"]["task_vector_norm"] for model in now.models]
         return Context(
             t,
-            mean_norm=mean,
-            running_norm=self._running_norm,
+            mean_norm=math.fsum(norms) / len(norms) if norms else 0.0,
+            running_norm=now.norm,
             reference_compat=self.reference_compat,
             **about_parameter,
         )
 
-    def _read(self, key: str, source: Source) -> Tensor:
-        """A parameter in the method's view: on the device, in the compute dtype, linear weights as (out, in)."""
+    def _each(self, doing: str) -> Iterable[str]:
+        """The parameters' names, with a progress bar where one is wanted."""
+        if not self._progress:
+            return self._keys
+        from tqdm import tqdm
+
+        return tqdm(self._keys, desc=doing, unit="tensor", leave=False, disable=None)
+
+    def _read_stored(self, key: str, source: Source) -> Tensor:
         start = time.perf_counter()
         tensor = source.read(key)
         self._reading += time.perf_counter() - start
-        tensor = tensor.to(self.device, self.compute_dtype)
+        return tensor
+
+    def _read(self, key: str, source: Source) -> Tensor:
+        """A parameter in the method's view: on the device, in the compute dtype, linear weights as (out, in)."""
+        tensor = self._read_stored(key, source).to(self.device, self.compute_dtype)
         return tensor.T if key in self._transposed else tensor
 
-    def _task_vector(self, key: str, source: Source) -> Tensor:
-        return self._read(key, source) - self._read(key, self._base)
+    def _accumulated(self, key: str, like: Tensor) -> Value:
+        if self._now.running is None:
+            return torch.zeros_like(like)
+        return _on(self._now.running[key], self.device)
 
-    def _accumulated(self, key: str, like: Tensor) -> Tensor:
-        return self._running[key] if self._running else torch.zeros_like(like)
-
-    def _step(self, key: str, source: Source, survey: object) -> tuple[Tensor, dict[str, float]]:
+    def _step(self, key: str, source: Source, survey: object) -> tuple[Value, dict[str, float]]:
         base = self._read(key, self._base)
         tau = self._read(key, source) - base
-        context = self._context(len(self) + 1, name=key, kind=self._kinds[key], base=base, survey=survey)
+        context = self._context(self._now, len(self) + 1, name=key, kind=self._kinds[key], base=base, survey=survey)
         result = self.method.step(self._accumulated(key, tau), tau, context, **self.params)
         tensor, report = result if isinstance(result, tuple) else (result, {})
         if tensor.shape != tau.shape or not torch.isfinite(tensor).all():
@@ -220,53 +364,41 @@ class ContinualMerger:
             )
         return tensor, report
 
-    def _finished(self, key: str) -> Tensor:
-        tensor = self._running[key]
+    def _finished(self, key: str, now: Standing) -> Tensor:
+        tensor = _on(now.running[key], self.device)
         if self.method.finish:
-            context = self._context(len(self), name=key, kind=self._kinds[key])
+            context = self._context(now, len(now.models), name=key, kind=self._kinds[key])
             tensor = self.method.finish(tensor, context, **self.params)
         return tensor.T if key in self._transposed else tensor
 
-    def _require_floats(self, source: Source) -> None:
-        for key, dtype in source.dtypes.items():
-            if not dtype.is_floating_point:
-                raise ValueError(
-                    f"{source.label}: {source.names[key]!r} has integer or unsupported weights ({dtype}); dequantise the "
-                    "model, or drop the entry if it is a buffer"
-                )
+    def _examine(self, source: Source, allow_repeat: bool) -> Examined:
+        """Read the whole model once, and refuse it or warn of it."""
+        found = examine(
+            self._base,
+            source,
+            self._read_stored,
+            lambda tensor: tensor.to(self.device, self.compute_dtype),
+            keys=self._each("checking"),
+            hash_base=self._base_hash is None or self._home.on_disk,
+        )
+        if self._base_hash is None:
+            self._base_hash = found.base_hash
+        if found.base_hash not in (None, self._base_hash):
+            raise self._wrong_base("another content")
+        if not allow_repeat:
+            require_new(source, found, self._now.models)
+        warn_if_implausible(source, self._base, found)
+        return found
 
-    def _require_same_parameters(self, source: Source) -> None:
-        base, label = self._base, source.label
-        missing = [key for key in base.shapes if key not in source.shapes]
-        extra = [source.names[key] for key in source.shapes if key not in base.shapes]
-        for names, fault in ((missing, "lacks"), (extra, "has, and the base has not,")):
-            if names:
-                more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-                raise ValueError(
-                    f"{label} {fault} {names[0]!r}{more}; is it fine-tuned from {base.label}, and a whole model "
-                    "(no adapter, no extra head)?"
-                )
-        for key, shape in base.shapes.items():
-            if source.shapes[key] != shape:
-                raise ValueError(
-                    f"{label}: {source.names[key]!r} has shape {source.shapes[key]}, in {base.label} it is {shape}; "
-                    "these are not models of one architecture"
-                )
-        self._require_floats(source)
+    def _wrong_base(self, difference: str) -> ValueError:
+        return ValueError(
+            f"{self._base.label} is not the base that this state was started from ({difference}; recorded hash "
+            f"{self._base_hash[:16]}…): give the original, with --base if it has moved"
+        )
 
-    def _norm_of_valid(self, source: Source) -> float:
-        """‖τ‖ over the whole model, once every tensor of model and base has been found finite and some differ."""
-        squares = []
-        for key in self._base.shapes:
-            tau = self._task_vector(key, source)
-            squares.append(torch.sum(tau.double() ** 2).item())
-            if not math.isfinite(squares[-1]):
-                guilty = source if not torch.isfinite(source.read(key)).all() else self._base
-                raise ValueError(f"{guilty.label}: {guilty.names[key]!r} holds NaN or infinity; the checkpoint is broken")
-        norm = math.sqrt(math.fsum(squares))
-        if norm == 0:
-            raise ValueError(f"{source.label} equals the base {self._base.label}: there is nothing to merge")
-        return norm
+    def _needed(self) -> int:
+        """Bytes that running tensors take, one per parameter."""
+        return sum(math.prod(shape) for shape in self._base.shapes.values()) * self.compute_dtype.itemsize
 
     def _step_folder(self, t: int, name: str) -> Path | None:
         if self._save_every_step is None:
@@ -277,9 +409,6 @@ class ContinualMerger:
             raise FileExistsError(f"{target} exists; give save_every_step a new folder")
         return target
 
-    def _save(self, target: Path) -> None:
-        save_model(self.merged(), target, self.config)
-
 
 class _Pairs:
     """(accumulated tensor, task vector) of every parameter; each iteration reads the model again."""
@@ -288,13 +417,22 @@ class _Pairs:
         self.merger, self.source = merger, source
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for key in self.merger._base.shapes:
-            tau = self.merger._task_vector(key, self.source)
-            yield self.merger._accumulated(key, tau), tau
+        merger = self.merger
+        for key in merger._keys:
+            tau = merger._read(key, self.source) - merger._read(key, merger._base)
+            yield merger._accumulated(key, tau), tau
 
 
-def _norm(tensors: Iterable[Tensor]) -> float:
-    return math.sqrt(math.fsum(torch.sum(tensor.double() ** 2).item() for tensor in tensors))
+def _square(tensor: Tensor) -> float:
+    return torch.sum(tensor.double() ** 2).item()
+
+
+def _tensors(value: Value) -> Iterable[Tensor]:
+    return [value] if isinstance(value, Tensor) else value.values()
+
+
+def _on(value: Value, device: torch.device) -> Value:
+    return value.to(device) if isinstance(value, Tensor) else {part: tensor.to(device) for part, tensor in value.items()}
 
 
 def _file_name(model: Model) -> str:
@@ -306,8 +444,12 @@ def _over_layers(reports: list[dict[str, float]]) -> dict[str, float]:
     """Mean, minimum and maximum over layers of each reported quantity."""
     if not reports:
         return {}
-    frame = pd.DataFrame(reports)
-    return {f"{q}_{how}": float(getattr(frame[q], how)()) for q in frame for how in ("mean", "min", "max")}
+    result = {}
+    for quantity in dict.fromkeys(quantity for report in reports for quantity in report):
+        values = [float(report[quantity]) for report in reports if quantity in report]
+        mean = math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan
+        result |= {f"{quantity}_mean": mean, f"{quantity}_min": min(values), f"{quantity}_max": max(values)}
+    return result
 
 
 def merge(base: Model, models: Iterable[Model], *, method: str = "opcm", **params) -> dict[str, Tensor]:

@@ -1,0 +1,65 @@
+"""The model card of an export: what it was merged from, and how."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .merger import ContinualMerger
+
+
+def model_card(merger: ContinualMerger, *, whole: bool) -> str:
+    """README.md of an exported model: lineage in Markdown, licence fields left for the user.
+
+    Names come from file names and strangers, so they are quoted for YAML and escaped for Markdown.
+    """
+    from .session import about
+
+    facts = about(merger)
+    base = facts["base"]
+    given = base["source"] or merger._base.label
+    parameters = ", ".join(f"{key} = {json.dumps(value)}" for key, value in facts["parameters"].items()) or "none"
+    rows = "\n".join(
+        f"| {number} | {_cell(model['name'])} | {_cell(model['source'] or 'in memory')} | {model['revision'] or ''} "
+        f"| `{model['hash']}` | {model['history']['task_vector_norm']:.6g} | {model['time']} |"
+        for number, model in enumerate(merger._now.models, 1)
+    )
+    what = "A complete CLIP model: the merged vision tower with the base's other parts." if whole else "A merged model."
+    return f"""---
+# The licence is yours to state: it depends on those of the base and of every model below.
+license:
+license_name:
+license_link:
+base_model: {json.dumps(given if base["revision"] else "", ensure_ascii=False)}
+tags:
+- merge
+- cmmlib
+---
+
+# Merged with {facts["method"]}
+
+{what} Made by cmmlib {_cell(facts["cmmlib"])}, computed in {facts["compute_dtype"]} with torch {facts["torch"]}.
+
+* Method: `{facts["method"]}` ({merger.method.paper or "no paper named"}), parameters: {_cell(parameters)}
+* Base: {_cell(given)}{f", revision {base['revision']}" if base["revision"] else ""}, content hash `{base["hash"]}`
+* Reference compatibility: {"on" if facts["reference_compat"] else "off"}
+
+## Models, in the order in which they were merged
+
+| | name | source | revision | content hash | norm of the task vector | merged at |
+|---|---|---|---|---|---|---|
+{rows}
+
+A content hash is the SHA-256 over (name, dtype, shape, bytes) of all tensors, sorted by name.
+
+## Licence
+
+To be filled in by whoever publishes this model.
+"""
+
+
+def _cell(text: str) -> str:
+    """Text that stays inside a table cell and is no markup."""
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|#&$~" else c for c in plain)
