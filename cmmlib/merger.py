@@ -48,8 +48,8 @@ class ContinualMerger:
         **method_params: the method's hyper-parameters.
 
     Raises:
-        ValueError: an unknown method or parameter, integer weights, NaN or infinity in the base, or a 2-D tensor that may
-            or may not belong to a linear layer.
+        ValueError: an unknown method or parameter, integer weights, or a 2-D tensor that may or may not belong to a linear
+            layer.
         FileNotFoundError: no such base.
     """
 
