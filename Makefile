@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 # all that can be made again lies here; `make clean` removes it
 export CMMLIB_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: reproduce test lint notebooks reference zoo lock lab clean distclean
+# scratch space of the long checks
+SCRATCH ?= .cache/scratch
+
+.PHONY: reproduce test lint crash fuzz memory export-test notebooks reference zoo lock lab clean distclean
 
 reproduce: $(VENV)/.ready
 	$(BIN)/cmm reproduce --suite $(SUITE) $(if $(QUICK),--quick)
@@ -19,6 +22,26 @@ test: $(VENV)/.ready lint
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# the long forms of what `make test` checks in short
+crash: $(VENV)/.ready
+	$(BIN)/python -W ignore tests/test_crash.py --kills 200 --megabytes 52
+
+fuzz: $(VENV)/.ready
+	$(BIN)/python tests/test_fuzz.py --count 2500 --processes 100
+
+# 6 GB on disk; METHOD and SET choose what merges
+memory: $(VENV)/.ready
+	$(BIN)/python benchmarks/memory.py $(SCRATCH) --method $(or $(METHOD),opcm) $(addprefix --set ,$(SET))
+
+# exports opened by transformers 4 too, in an environment of its own
+export-test: $(VENV)/.ready $(VENV)4/.ready
+	CMMLIB_TRANSFORMERS4="$(CURDIR)/$(VENV)4/bin/python" $(BIN)/pytest tests/test_export.py
+
+$(VENV)4/.ready:
+	$(PYTHON) -m venv $(VENV)4
+	$(VENV)4/bin/python -m pip install --quiet 'transformers==4.57.*' 'torch==2.13.0' pillow
+	touch $@
 
 lab: $(VENV)/.ready
 	$(BIN)/jupyter lab notebooks
@@ -49,4 +72,4 @@ clean:
 	rm -rf .cache figures/mini* figures/clip* .pytest_cache .hypothesis .ruff_cache
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)4

@@ -41,14 +41,14 @@ def write_tower(folder: Path, seed: int, base: Path | None = None) -> None:
             writer.put("vision_model." + name.removeprefix("vision_model."), tensor)
 
 
-def measured(*command: str) -> tuple[float, float]:
-    """(peak resident MB, seconds) of a fresh process."""
+def measured(*command: str) -> tuple[float, float, float]:
+    """(peak resident MB, CPU seconds, seconds) of a fresh process."""
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
     _, code, usage = os.wait4(process.pid, 0)
     if code:
         raise SystemExit(f"{command} failed")
-    return usage.ru_maxrss / 1024, time.perf_counter() - start
+    return usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime, time.perf_counter() - start
 
 
 def main() -> None:
@@ -72,8 +72,8 @@ def main() -> None:
         rows.append((f"add {number}", *measured(*cmm, "add", str(state), str(root / "model"), "--name", f"model {number}")))
         print(json.dumps(rows[-1]), flush=True)
     rows.append(("export", *measured(*cmm, "export", str(state), str(root / f"out-{arguments.method}"))))
-    print(f"\n{'':12}  peak MB  seconds")
-    print("\n".join(f"{what:12}  {peak:7.0f}  {seconds:7.1f}" for what, peak, seconds in rows))
+    print(f"\n{'':12}  peak MB  CPU s  seconds")
+    print("\n".join(f"{what:12}  {peak:7.0f}  {cpu:5.1f}  {seconds:7.1f}" for what, peak, cpu, seconds in rows))
 
 
 if __name__ == "__main__":
