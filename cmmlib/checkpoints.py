@@ -191,7 +191,8 @@ def _load_safetensors(files: list[Path]) -> dict[str, Tensor]:
     tensors = {}
     for file in files:
         with _opened(file) as handle:
-            tensors |= {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118  (not a dict)
+            # copies: the tensors are views of the mapped file, which may be overwritten or cut
+            tensors |= {key: handle.get_tensor(key).clone() for key in handle.keys()}  # noqa: SIM118  (not a dict)
     return tensors
 
 
