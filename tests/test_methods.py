@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -809,3 +810,22 @@ def test_source_hash_covers_the_shared_modules(monkeypatch: pytest.MonkeyPatch):
     sources = registry._sources(get_method("opcm"))
     assert any("def thin_svd" in source for source in sources) and any("def clean" in source for source in sources)
     assert not any("def thin_svd" in source for source in registry._sources(get_method("magmax")))
+
+
+def test_a_hyper_parameter_cannot_take_a_name_of_the_merger():
+    arguments = inspect.signature(cmmlib.ContinualMerger).parameters.values()
+    names = {parameter.name for parameter in arguments if parameter.kind is not parameter.VAR_KEYWORD}
+    assert names == registry.RESERVED
+    with pytest.raises(ValueError, match="ContinualMerger takes 'device' itself"):
+
+        @cmmlib.method
+        def clashing(merged, task_vector, ctx, *, device: str = "cpu"):
+            return merged
+
+
+def test_a_method_without_source_cannot_be_identified():
+    namespace = {"__name__": "__main__"}
+    exec("def sourceless(merged, task_vector, ctx):\n    return merged", namespace)
+    cmmlib.method(namespace["sourceless"])
+    with pytest.raises(ValueError, match="define it in a file or in a notebook cell"):
+        _ = cmmlib.get_method("sourceless").source_hash
