@@ -58,14 +58,16 @@ reference: $(VENV)/.ready
 	cp figures/$(SUITE)/*.csv figures/$(SUITE)/*.md figures/$(SUITE)/*.tex figures/$(SUITE)/*.png figures/$(SUITE)/*.pdf figures/reference/$(SUITE)/
 
 zoo: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[zoo]'
 	$(BIN)/python -m cmmlib.suites.mini.build
 
 lock: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --quiet --no-header --no-annotate pyproject.toml -o requirements.lock
 
 $(VENV)/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c requirements.lock pip -e '.[all]'
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[all]'
 	touch $@
 
 clean:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import Any
@@ -94,12 +95,19 @@ _WORKER: dict[str, Any] = {}
 
 
 def _start_worker(suite: str, backbone: str, results: str, modules: list[str], counter) -> None:
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     for module in modules:  # a user's method registers itself when its module is imported
         importlib.import_module(module)
     loaded = load_suite(suite)
     _WORKER.update(suite=loaded, backbone=backbone, results=Results(results), counter=counter)
     _WORKER["scorer"] = ZeroShotScorer(loaded, backbone)
+
+
+def _exit_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _work(run: Run) -> None:

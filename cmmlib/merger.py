@@ -436,8 +436,12 @@ def _on(value: Value, device: torch.device) -> Value:
 
 
 def _file_name(model: Model) -> str:
-    """The name of a model given by path or hub id: its file or folder without the ending; else nothing."""
-    return Path(model).name.removesuffix(".safetensors").removesuffix(".bin") if isinstance(model, str | Path) else ""
+    """The name of a model given by path or hub id: of its folder, or its file without the ending; else nothing."""
+    if not isinstance(model, str | os.PathLike):
+        return ""
+    path = Path(model)
+    stem = path.name.removesuffix(".safetensors").removesuffix(".bin")
+    return path.resolve().parent.name if stem != path.name and stem in ("model", "pytorch_model") else stem
 
 
 def _over_layers(reports: list[dict[str, float]]) -> dict[str, float]:

@@ -112,7 +112,7 @@ def about(merger: ContinualMerger) -> dict[str, Any]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "method": merger.method.name,
-        "method_code": merger.method.source_hash,
+        "method_code": _code_of(merger),
         "parameters": merger.params,
         "compute_dtype": str(merger.compute_dtype).removeprefix("torch."),
         "reference_compat": merger.reference_compat,
@@ -127,6 +127,14 @@ def about(merger: ContinualMerger) -> dict[str, Any]:
             "transposed": sorted(merger._transposed),
         },
     }
+
+
+def _code_of(merger: ContinualMerger) -> str | None:
+    """Hash of the method's code; None for what was typed into an interpreter."""
+    try:
+        return merger.method.source_hash
+    except ValueError:
+        return None
 
 
 def save(merger: ContinualMerger, path: str | os.PathLike) -> None:
@@ -189,7 +197,7 @@ def restore(merger: ContinualMerger, path: str | os.PathLike, base: Model | None
         if sorted(shape) != sorted(source.shapes[key]):
             raise merger._wrong_base(f"another shape of {key!r}")
     merger._now = Standing(running, record["running_norm"], tuple(record["models"]))
-    if record.get("method_code") != merger.method.source_hash:
+    if record.get("method_code") != _code_of(merger):
         warnings.warn(
             f"{folder.path}: the code of method {merger.method.name!r} has changed since this state was started (by cmmlib "
             f"{record.get('cmmlib')}); what follows is not what one run would give",
