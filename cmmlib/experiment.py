@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from . import checkpoints, evaluate, layers, merger, running, stream
+from . import checkpoints, evaluate, layers, merger, running, stepping, stream
 from .checkpoints import open_model
 from .evaluate import ZeroShotScorer
 from .merger import ContinualMerger
@@ -90,7 +90,9 @@ def plan(
 
 @cache
 def _protocol_code() -> str:
-    return code_hash(inspect.getsource(module) for module in (merger, running, layers, checkpoints, stream, evaluate))
+    return code_hash(
+        inspect.getsource(module) for module in (merger, stepping, running, layers, checkpoints, stream, evaluate)
+    )
 
 
 def identity(suite: Suite, backbone: str, run: Run, step: int) -> Merged:

@@ -5,26 +5,26 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from .checkpoints import ContentHash, Model, Source, open_model, save_model
-from .checks import Examined, examine, matched, require_floats, require_new, warn_if_implausible
+from .checkpoints import Model, Source, open_model, save_model
+from .checks import Examined, examine, matched, require_new, warn_if_implausible
 from .layers import layer_kinds
-from .methods import Context, get_method
-from .running import Standing, Value
-from .session import FolderHome, InMemoryHome, origin, restore, save
+from .running import Standing
+from .session import origin, restore, save
+from .stepping import Pairs, Stepper, over_layers, square, tensors_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class ContinualMerger:
+class ContinualMerger(Stepper):
     """Merges models into one as they arrive; none is kept.
 
     Like scikit-learn's ``partial_fit``: the constructor takes the base and hyper-parameters, ``add`` takes one
@@ -80,37 +80,6 @@ class ContinualMerger:
             self.method.check(self.params, self._kinds)
         self._save_every_step = Path(save_every_step) if save_every_step else None
 
-    def _set_up(
-        self,
-        opened: Callable[[], Source],
-        method: str,
-        params: Mapping[str, Any],
-        compute_dtype: torch.dtype | None,
-        device: str | torch.device | None,
-        reference_compat: bool,
-        progress: bool,
-    ) -> None:
-        self.method = get_method(method)
-        self.params = self.method.resolve(params)
-        self.device = torch.device(device or "cpu")
-        if self.device.type == "mps":
-            raise ValueError("device: MPS has no float64, which the factorisations need; merge on the CPU (device=None)")
-        if compute_dtype not in (None, torch.float32, torch.float64):
-            raise ValueError(f"compute_dtype: expected torch.float32 or torch.float64, got {compute_dtype}")
-        self.reference_compat = bool(reference_compat)
-        self._base = base = opened()
-        if not base.shapes:
-            raise ValueError(f"{base.label} holds no parameters")
-        require_floats(base)
-        widest = max(base.dtypes.values(), key=lambda d: d.itemsize)
-        self.compute_dtype = compute_dtype or torch.promote_types(widest, torch.float32)
-        self._keys = sorted(base.shapes)
-        self._progress = progress
-        self._now = Standing()
-        self._home: InMemoryHome | FolderHome = InMemoryHome()
-        self._base_hash: str | None = None
-        self._save_every_step = None
-
     def __len__(self) -> int:
         """Number of models merged so far."""
         return len(self._now.models)
@@ -118,20 +87,6 @@ class ContinualMerger:
     def __repr__(self) -> str:
         params = "".join(f", {key}={value!r}" for key, value in self.params.items())
         return f"ContinualMerger({self._base.label!r}, {self.method.name!r}{params}): {len(self)} models merged"
-
-    @property
-    def config(self) -> dict | None:
-        """The ``config.json`` that belongs to `merged`, where the base has one; of a CLIP model the vision tower's."""
-        config = self.base_config
-        if config and config.get("model_type") == "clip":
-            config = {**config["vision_config"], "model_type": "clip_vision_model", "architectures": ["CLIPVisionModel"]}
-        return config
-
-    @property
-    def base_config(self) -> dict | None:
-        """The base's own configuration, if it has one."""
-        module_config = getattr(self._base.module, "config", None)
-        return module_config.to_dict() if module_config is not None else self._base.config
 
     @property
     def history(self) -> pd.DataFrame:
@@ -181,14 +136,14 @@ class ContinualMerger:
             found = self._examine(source, allow_repeat)
             now = self._now
             context = self._context(now, t)
-            survey = self.method.survey and self.method.survey(_Pairs(self, source), context, **self.params)
+            survey = self.method.survey and self.method.survey(Pairs(self, source), context, **self.params)
             draft = self._home.draft(now, self._keys, self._needed())
             try:
                 reports, squares = [], []
                 for key in self._each("merging"):
-                    value, report = self._step(key, source, survey)
+                    value, report = self._step(self._inputs(key, source, survey))
                     reports += [report] if report else []
-                    squares += [_square(tensor) for tensor in _tensors(value)]
+                    squares += [square(tensor) for tensor in tensors_of(value)]
                     draft.put(key, value)
                 model_entry = {
                     "name": name,
@@ -200,14 +155,14 @@ class ContinualMerger:
                 new = Standing(draft, math.sqrt(math.fsum(squares)), (*now.models, model_entry))
                 merged_norm = new.norm
                 if self.method.finish:
-                    merged_norm = math.sqrt(math.fsum(_square(self._finished(key, new)) for key in self._each("scaling")))
+                    merged_norm = math.sqrt(math.fsum(square(self._finished(key, new)) for key in self._each("scaling")))
                 seconds = time.perf_counter() - start
                 row = {
                     "merged_norm": merged_norm,
                     "read_seconds": self._reading,
                     "merge_seconds": seconds - self._reading,
                     **(self.method.summary(self._context(new, t), **self.params) if self.method.summary else {}),
-                    **_over_layers(reports),
+                    **over_layers(reports),
                 }
                 # no JSON holds NaN or infinity
                 model_entry["history"] |= {key: value if math.isfinite(value) else None for key, value in row.items()}
@@ -303,74 +258,6 @@ class ContinualMerger:
         result = {own_name: tensors[key] for key, own_name in self._base.names.items()}
         return result | {alias: tensors[kept] for alias, kept in self._base.tied.items()}
 
-    def _merged_tensors(self, now: Standing, dtype: torch.dtype | None, keys: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
-        """Every merged tensor by canonical name, sorted; at the end the base must have proved to be the right one."""
-        if not now.models:
-            raise ValueError("no model has been merged yet: call add(model) first")
-        digest = ContentHash()
-        for key in keys:
-            base = self._base.read(key)
-            if self._home.on_disk:
-                digest.update(key, base)
-            merged = base.to(self.device, self.compute_dtype) + self._finished(key, now)
-            yield key, merged.to(base.device, dtype or base.dtype)
-        if self._home.on_disk and digest.hexdigest() != self._base_hash:
-            raise self._wrong_base("another content")
-
-    def _context(self, now: Standing, t: int, **about_parameter) -> Context:
-        norms = [model["history"]["task_vector_norm"] for model in now.models]
-        return Context(
-            t,
-            mean_norm=math.fsum(norms) / len(norms) if norms else 0.0,
-            running_norm=now.norm,
-            reference_compat=self.reference_compat,
-            **about_parameter,
-        )
-
-    def _each(self, doing: str) -> Iterable[str]:
-        """The parameters' names, with a progress bar where one is wanted."""
-        if not self._progress:
-            return self._keys
-        from tqdm import tqdm
-
-        return tqdm(self._keys, desc=doing, unit="tensor", leave=False, disable=None)
-
-    def _read_stored(self, key: str, source: Source) -> Tensor:
-        start = time.perf_counter()
-        tensor = source.read(key)
-        self._reading += time.perf_counter() - start
-        return tensor
-
-    def _read(self, key: str, source: Source) -> Tensor:
-        """A parameter in the method's view: on the device, in the compute dtype, linear weights as (out, in)."""
-        tensor = self._read_stored(key, source).to(self.device, self.compute_dtype)
-        return tensor.T if key in self._transposed else tensor
-
-    def _accumulated(self, key: str, like: Tensor) -> Value:
-        if self._now.running is None:
-            return torch.zeros_like(like)
-        return _on(self._now.running[key], self.device)
-
-    def _step(self, key: str, source: Source, survey: object) -> tuple[Value, dict[str, float]]:
-        base = self._read(key, self._base)
-        tau = self._read(key, source) - base
-        context = self._context(self._now, len(self) + 1, name=key, kind=self._kinds[key], base=base, survey=survey)
-        result = self.method.step(self._accumulated(key, tau), tau, context, **self.params)
-        tensor, report = result if isinstance(result, tuple) else (result, {})
-        if tensor.shape != tau.shape or not torch.isfinite(tensor).all():
-            raise ValueError(
-                f"method {self.method.name!r} returned a tensor of shape {tuple(tensor.shape)} for {key!r} of shape "
-                f"{tuple(tau.shape)}, finite: {bool(torch.isfinite(tensor).all())}; a method bug or extreme parameters"
-            )
-        return tensor, report
-
-    def _finished(self, key: str, now: Standing) -> Tensor:
-        tensor = _on(now.running[key], self.device)
-        if self.method.finish:
-            context = self._context(now, len(now.models), name=key, kind=self._kinds[key])
-            tensor = self.method.finish(tensor, context, **self.params)
-        return tensor.T if key in self._transposed else tensor
-
     def _examine(self, source: Source, allow_repeat: bool) -> Examined:
         """Read the whole model once, and refuse it or warn of it."""
         found = examine(
@@ -390,16 +277,6 @@ class ContinualMerger:
         warn_if_implausible(source, self._base, found)
         return found
 
-    def _wrong_base(self, difference: str) -> ValueError:
-        return ValueError(
-            f"{self._base.label} is not the base that this state was started from ({difference}; recorded hash "
-            f"{self._base_hash[:16]}…): give the original, with --base if it has moved"
-        )
-
-    def _needed(self) -> int:
-        """Bytes that running tensors take, one per parameter."""
-        return sum(math.prod(shape) for shape in self._base.shapes.values()) * self.compute_dtype.itemsize
-
     def _step_folder(self, t: int, name: str) -> Path | None:
         if self._save_every_step is None:
             return None
@@ -410,31 +287,6 @@ class ContinualMerger:
         return target
 
 
-class _Pairs:
-    """(accumulated tensor, task vector) of every parameter; each iteration reads the model again."""
-
-    def __init__(self, merger: ContinualMerger, source: Source):
-        self.merger, self.source = merger, source
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        merger = self.merger
-        for key in merger._keys:
-            tau = merger._read(key, self.source) - merger._read(key, merger._base)
-            yield merger._accumulated(key, tau), tau
-
-
-def _square(tensor: Tensor) -> float:
-    return torch.sum(tensor.double() ** 2).item()
-
-
-def _tensors(value: Value) -> Iterable[Tensor]:
-    return [value] if isinstance(value, Tensor) else value.values()
-
-
-def _on(value: Value, device: torch.device) -> Value:
-    return value.to(device) if isinstance(value, Tensor) else {part: tensor.to(device) for part, tensor in value.items()}
-
-
 def _file_name(model: Model) -> str:
     """The name of a model given by path or hub id: of its folder, or its file without the ending; else nothing."""
     if not isinstance(model, str | os.PathLike):
@@ -442,18 +294,6 @@ def _file_name(model: Model) -> str:
     path = Path(model)
     stem = path.name.removesuffix(".safetensors").removesuffix(".bin")
     return path.resolve().parent.name if stem != path.name and stem in ("model", "pytorch_model") else stem
-
-
-def _over_layers(reports: list[dict[str, float]]) -> dict[str, float]:
-    """Mean, minimum and maximum over layers of each reported quantity."""
-    if not reports:
-        return {}
-    result = {}
-    for quantity in dict.fromkeys(quantity for report in reports for quantity in report):
-        values = [float(report[quantity]) for report in reports if quantity in report]
-        mean = math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan
-        result |= {f"{quantity}_mean": mean, f"{quantity}_min": min(values), f"{quantity}_max": max(values)}
-    return result
 
 
 def merge(base: Model, models: Iterable[Model], *, method: str = "opcm", **params) -> dict[str, Tensor]:
