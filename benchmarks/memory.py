@@ -1,6 +1,6 @@
 """What `cmm add` takes for a ViT-L/14 vision tower (1.2 GB of float32): peak resident memory and time, model by model.
 
-    python benchmarks/memory.py FOLDER [--models 10] [--method opcm] [--set P=VALUE]
+    python benchmarks/memory.py FOLDER [--models 10] [--layers 24] [--method opcm] [--set P=VALUE]
 
 Weights are random in the real shapes.  Needs 1.2 GB on disk for the base, the model under way and two generations each.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 VIT_L_14 = dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14)
 
 
-def write_tower(folder: Path, seed: int, base: Path | None = None) -> None:
+def write_tower(folder: Path, seed: int, layers: int, base: Path | None = None) -> None:
     """A random tower, or a copy of ``base`` with Gaussian noise of 2 % of its weights' scale."""
     import torch
     from transformers import CLIPVisionConfig, CLIPVisionModel
@@ -26,7 +26,7 @@ def write_tower(folder: Path, seed: int, base: Path | None = None) -> None:
     from cmmlib.checkpoints import open_tensors
     from cmmlib.stream import Writer, header_room
 
-    config = CLIPVisionConfig(**VIT_L_14, image_size=224, projection_dim=768)
+    config = CLIPVisionConfig(**VIT_L_14 | {"num_hidden_layers": layers}, image_size=224, projection_dim=768)
     with torch.device("meta"):
         shapes = {
             name: tuple(x.shape) for name, x in CLIPVisionModel(config).state_dict().items() if "position_ids" not in name
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--models", type=int, default=10)
     parser.add_argument("--method", default="opcm")
+    parser.add_argument("--layers", type=int, default=24, help="fewer to go faster; the largest tensor stays what it is")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
     root = arguments.folder
@@ -63,12 +64,12 @@ def main() -> None:
     rows = [("interpreter", *measured("-c", "pass")), ("with torch", *measured("-c", "import torch"))]
     rows.append(("with cmmlib", *measured("-c", "import cmmlib.merger, cmmlib.commands")))
     if not (root / "base" / "model.safetensors").exists():
-        write_tower(root / "base", 0)
+        write_tower(root / "base", 0, arguments.layers)
     settings = [argument for setting in arguments.set for argument in ("--set", setting)]
     base = str(root / "base")
     rows.append(("start", *measured(*cmm, "start", str(state), "--base", base, "--method", arguments.method, *settings)))
     for number in range(1, arguments.models + 1):
-        write_tower(root / "model", number, root / "base")
+        write_tower(root / "model", number, arguments.layers, root / "base")
         rows.append((f"add {number}", *measured(*cmm, "add", str(state), str(root / "model"), "--name", f"model {number}")))
         print(json.dumps(rows[-1]), flush=True)
     rows.append(("export", *measured(*cmm, "export", str(state), str(root / f"out-{arguments.method}"))))

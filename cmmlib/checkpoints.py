@@ -23,8 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from . import hub
+from .files import read_json, sync_folder
 from .names import canonical_names, stored_name
-from .stream import Writer, header_room, read_header, read_json, read_tensor, sync_folder, tensor_bytes
+from .stream import Writer, header_room, read_header, read_tensor, tensor_bytes
 
 Model = str | os.PathLike | nn.Module | Mapping[str, Tensor]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .stream import dtype_named
+from .files import require_empty, sweep_leftovers
 
 Result = dict[str, Any]
 
@@ -37,7 +37,6 @@ def status(arguments: argparse.Namespace) -> Result:
 
 def export(arguments: argparse.Namespace) -> Result:
     from .merger import ContinualMerger
-    from .state import require_empty
 
     require_empty(arguments.out)
     merger = ContinualMerger.load(arguments.state, base=arguments.base, progress=True)
@@ -46,12 +45,12 @@ def export(arguments: argparse.Namespace) -> Result:
 
 def merge(arguments: argparse.Namespace) -> Result:
     from .merger import ContinualMerger
-    from .state import require_empty
 
     require_empty(arguments.out)
     merger = ContinualMerger(arguments.base, arguments.method, revision=arguments.revision, **_settings(arguments))
     parent = arguments.out.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(arguments.out.absolute(), "state.")
     # in a state of its own: memory is then bounded as in `cmm add`
     with tempfile.TemporaryDirectory(dir=parent, prefix=f".{arguments.out.name}.state.") as folder:
         merger.save(Path(folder) / "state")
@@ -62,6 +61,8 @@ def merge(arguments: argparse.Namespace) -> Result:
 
 
 def _exported(merger: Any, arguments: argparse.Namespace) -> Result:
+    from .stream import dtype_named
+
     dtype = dtype_named(arguments.dtype) if arguments.dtype else None
     limit = int(arguments.max_shard_gb * 1e9)
     folder = merger.export(arguments.out, dtype=dtype, whole=arguments.whole, max_shard_bytes=limit)
@@ -72,6 +73,7 @@ def _exported(merger: Any, arguments: argparse.Namespace) -> Result:
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The keyword arguments of a merger that the command line asks for."""
     from .methods import get_method
+    from .stream import dtype_named
 
     params: dict[str, Any] = {}
     for setting in arguments.set:

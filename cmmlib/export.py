@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,10 +15,10 @@ from torch import Tensor
 from .card import model_card
 from .checkpoints import ContentHash, written_whole
 from .checks import require_floats
+from .files import flush, require_empty, require_space, sweep_leftovers
 from .hub import PROCESSOR_FILES
 from .names import stored_name
-from .state import require_empty, require_space
-from .stream import Writer, flush, header_room
+from .stream import Writer, header_room
 
 if TYPE_CHECKING:
     from .merger import ContinualMerger
@@ -47,7 +46,7 @@ def export(
         plan |= {name: (base.rest.shapes[name], dtype or base.rest.dtypes[name]) for name in sorted(base.rest.names)}
     sizes = {name: torch.Size(shape).numel() * kind.itemsize for name, (shape, kind) in plan.items()}
     require_space(folder.parent, sum(sizes.values()))
-    _sweep(folder)
+    sweep_leftovers(folder)
     with written_whole(folder) as temporary:
         _write_weights(temporary, sizes, _tensors(merger, dtype, whole), max_shard_bytes)
         if config is not None:
@@ -58,14 +57,6 @@ def export(
                 flush(temporary / name)
         _write_text(temporary / "README.md", model_card(merger, whole=whole))
     return folder
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what an export to the same place left when it was killed."""
-    left = re.compile(re.escape(f".{folder.name}.") + r"[a-z0-9_]{8}")  # as `written_whole` names it
-    for path in folder.parent.iterdir() if folder.parent.is_dir() else ():
-        if left.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _tensors(merger: ContinualMerger, dtype: torch.dtype | None, whole: bool) -> Iterator[tuple[str, Tensor]]:

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from .checkpoints import Source, content_hash, open_tensors
 from .checks import require_floats
+from .files import read_json
 from .names import PREFIX
-from .stream import read_json
 
 _INITS = (True, False, None, "gaussian", "eva", "orthogonal")  # those that leave the base's weights alone
 _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight")

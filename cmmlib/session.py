@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .checkpoints import Model, Source, content_hash, open_model
+from .files import require_space
 from .running import Draft, InMemory, OnDiskDraft, Standing
-from .state import FORMAT, VERSION, StateFolder, require_space
+from .state import FORMAT, VERSION, StateFolder
 from .stream import dtype_named
 
 if TYPE_CHECKING:

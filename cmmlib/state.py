@@ -11,13 +11,14 @@ import contextlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .running import OnDisk, OnDiskDraft
-from .stream import read_json, sync_folder, write_flushed
+from .files import read_json, sync_folder, write_flushed
+
+if TYPE_CHECKING:
+    from .running import OnDisk, OnDiskDraft
 
 FORMAT, VERSION = "cmmlib state", 1
 _RUNNING = re.compile(r"running-[1-9][0-9]{0,8}\.safetensors")
@@ -111,6 +112,8 @@ class StateFolder:
         path = self.path / record["running"]
         if not path.is_file():
             raise ValueError(f"{path} is missing, and {self.path / 'state.json'} names it; restore it from a backup")
+        from .running import OnDisk  # needs torch, which `cmm status` need not wait for
+
         return OnDisk(path)
 
     def sweep(self, record: Mapping[str, Any]) -> None:
@@ -120,6 +123,8 @@ class StateFolder:
                 path.unlink(missing_ok=True)
 
     def draft(self, generation: int, keys: Iterable[str]) -> OnDiskDraft:
+        from .running import OnDiskDraft
+
         return OnDiskDraft(self.path / f"running-{generation}.safetensors", keys)
 
     def commit(self, record: Mapping[str, Any], draft: OnDiskDraft | None) -> None:
@@ -176,21 +181,3 @@ def _fault(record: Mapping[str, Any]) -> str | None:
 
 
 _LAYERS = ("linear", "free", "transposed")
-
-
-def require_space(folder: Path, needed: int) -> None:
-    """Raises OSError if the disk that holds ``folder`` has fewer than ``needed`` bytes left."""
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OSError(
-            f"{folder}: no disk space: {needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free; free some, or "
-            "choose a folder on another disk"
-        )
-
-
-def require_empty(folder: Path) -> None:
-    """Raises FileExistsError unless ``folder`` is free to be written."""
-    if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not empty; choose another name or remove it")

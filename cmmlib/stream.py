@@ -19,9 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-MAX_HEADER = 16 << 20
-"""Longest header that is parsed, in bytes.  Real ones are some 100 bytes per tensor; parsed JSON takes some 20 times
-its length in memory, which is all that a hostile file can make us allocate."""
+from .files import MAX_HEADER, parse_json
 
 _BITS = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8}
 _BITS |= {"F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32}
@@ -43,47 +41,6 @@ class Header(NamedTuple):
     entries: dict[str, Entry]
     metadata: dict[str, str]
     size: int  # of the file, in bytes
-
-
-def parse_json(text: bytes | str) -> Any:
-    """JSON from a stranger: duplicate keys, NaN, bottomless nesting and names that no encoding holds are errors.
-
-    Raises:
-        ValueError: what is wrong, in a few words.
-    """
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(items)
-        if len(result) != len(items):
-            raise ValueError("a name occurs twice")
-        for key in result:
-            key.encode()  # a lone surrogate cannot be printed, hashed or written
-        return result
-
-    def constant(name: str) -> Any:
-        raise ValueError(f"{name} is not JSON")
-
-    try:
-        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
-    except UnicodeError:
-        raise ValueError("text that is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"no JSON at character {error.pos}: {error.msg}") from None
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def read_json(path: Path, limit: int = MAX_HEADER) -> Any:
-    """The JSON in a file of at most ``limit`` bytes.
-
-    Raises:
-        ValueError: see `parse_json`, and a file that is too long.
-    """
-    with open(path, "rb") as file:
-        text = file.read(limit + 1)
-    if len(text) > limit:
-        raise ValueError(f"longer than {limit} bytes")
-    return parse_json(text)
 
 
 def read_header(path: Path) -> Header:
@@ -175,36 +132,6 @@ def _bytes(tensor: Tensor) -> memoryview:
 def tensor_bytes(tensor: Tensor) -> memoryview:
     """The bytes of any tensor in row-major order."""
     return _bytes(tensor.detach().cpu().contiguous())
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries: a rename is only as lasting as the folder that holds the name."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def flush(path: Path) -> None:
-    """Flush a written file to disk."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
-
-
-def write_flushed(path: Path, text: str) -> None:
-    """Write a text file whole: to a temporary name, flushed, renamed."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 def _write(file: Any, data: memoryview) -> int:
