@@ -144,19 +144,8 @@ class Method:
         return code_hash(_sources(self))
 
 
-RESERVED = frozenset(
-    {
-        "base",
-        "method",
-        "compute_dtype",
-        "device",
-        "reference_compat",
-        "linear",
-        "save_every_step",
-        "revision",
-        "progress",
-    }
-)
+_OF_THE_MERGER = "base method compute_dtype device reference_compat linear save_every_step revision progress"
+RESERVED = frozenset(_OF_THE_MERGER.split())
 """Arguments of `cmmlib.ContinualMerger`, which no hyper-parameter can be called by."""
 
 _METHODS: dict[str, Method] = {}
