@@ -55,7 +55,7 @@ def fetch(model: str, revision: str | None = None) -> Path:
     try:
         folder = download(_WEIGHTS)
         if not any(folder.glob("*.safetensors")):
-            folder = download([*_WEIGHTS, "pytorch_model.bin"])
+            folder = download([*_WEIGHTS, "pytorch_model.bin", "adapter_model.bin"])
         return folder
     except GatedRepoError:
         reason = "it is gated: accept its terms on the hub and log in with `hf auth login`"
