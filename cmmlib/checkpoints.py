@@ -121,7 +121,7 @@ def open_model(model: Model, *, role: str = "model", revision: str | None = None
         TypeError: not a model at all.
     """
     if isinstance(model, nn.Module):
-        return _in_memory(model.state_dict(), f"{role} ({type(model).__name__})", module=model)
+        return _in_memory(model.state_dict(), f"{role} ({type(model).__name__})", ties=True, module=model)
     if isinstance(model, Mapping):
         return _in_memory(model, f"{role} (mapping of {len(model)} tensors)")
     if isinstance(model, str | os.PathLike):
@@ -140,14 +140,15 @@ def open_model(model: Model, *, role: str = "model", revision: str | None = None
     )
 
 
-def _in_memory(tensors: Mapping[str, Tensor], label: str, module: nn.Module | None = None) -> Source:
+def _in_memory(tensors: Mapping[str, Tensor], label: str, *, ties: bool = False, module: nn.Module | None = None) -> Source:
+    """``ties``: one storage under two names is one parameter; in a caller's own mapping it may be chance."""
     tied, first = {}, {}
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise TypeError(f"{label}: {name!r} is a {type(tensor).__name__}; expected names (str) and tensors")
         if tensor.is_meta:
             raise ValueError(f"{label}: {name!r} is on the meta device, without values; load the weights first")
-        if tensor.numel() and tensor.layout is torch.strided:
+        if ties and tensor.numel() and tensor.layout is torch.strided:
             place = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
             if first.setdefault(place, name) != name:
                 tied[name] = first[place]
@@ -192,7 +193,7 @@ def open_tensors(path: Path) -> Source:
     folder = path if path.is_dir() else path.parent
     files = weight_files(path)
     if files[0].suffix != ".safetensors":
-        return replace(_in_memory(_load_bin(files[0]), str(files[0])), folder=folder, files=tuple(files))
+        return replace(_in_memory(_load_bin(files[0]), str(files[0]), ties=True), folder=folder, files=tuple(files))
     headers = {file: read_header(file) for file in files}
     where: dict[str, Path] = {}
     tied = {}

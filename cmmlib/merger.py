@@ -114,11 +114,11 @@ class ContinualMerger(Stepper):
             model: as the base may be given, or the folder or hub id of a LoRA adapter of the base.
             name: what the history calls it; default: the file's or folder's name, or ``model_<n>``.
             revision: commit, branch or tag of a hub id.
-            allow_repeat: merge a model that has been merged before once more.
+            allow_repeat: in a merge that lives in a folder, merge a model that has been merged before once more.
 
         Raises:
-            ValueError: missing, extra or misshapen tensors, integer weights, NaN or infinity, a model equal to the base or
-                merged before; of a state on disk also another base than at its start.
+            ValueError: missing, extra or misshapen tensors, integer weights, NaN or infinity, or a model equal to the base;
+                where the merge lives in a folder also a model merged before, or another base than at its start.
             FileNotFoundError: no such model.
             StateInUse: another process is writing the state.
             OSError: no disk space.
@@ -272,7 +272,7 @@ class ContinualMerger(Stepper):
             self._base_hash = found.base_hash
         if found.base_hash not in (None, self._base_hash):
             raise self._wrong_base("another content")
-        if not allow_repeat:
+        if self._home.on_disk and not allow_repeat:
             require_new(source, found, self._now.models)
         warn_if_implausible(source, self._base, found)
         return found

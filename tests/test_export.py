@@ -321,7 +321,8 @@ def test_adapters_that_do_not_fit_are_refused(extra: dict[str, Tensor], message:
 
 
 def test_an_adapter_is_known_again_and_is_no_base(tmp_path: Path):
-    merger = ContinualMerger(GOLDEN / "base.safetensors", "weight_average").add(_adapter(tmp_path / "lora"))
+    ContinualMerger(GOLDEN / "base.safetensors", "weight_average").save(tmp_path / "state")
+    merger = ContinualMerger.load(tmp_path / "state").add(_adapter(tmp_path / "lora"))
     with pytest.raises(ValueError, match="merged before"):
         merger.add(tmp_path / "lora")
     merger.add(_adapter(tmp_path / "other", config={"lora_alpha": 7}))

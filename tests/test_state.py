@@ -156,7 +156,8 @@ def test_the_content_hash_does_not_depend_on_the_container(tmp_path: Path):
     bare = {key.removeprefix("vision_model."): tensors[key] for key in reversed(tensors)}
     save_file(bare, tmp_path / "bare.safetensors")
     torch.save(tensors, tmp_path / "pytorch_model.bin")
-    merger = ContinualMerger(BASE, "weight_average").add(TASKS[0])
+    ContinualMerger(BASE, "weight_average").save(tmp_path / "state")
+    merger = ContinualMerger.load(tmp_path / "state").add(TASKS[0])
     for other in (tmp_path / "bare.safetensors", tmp_path / "pytorch_model.bin", bare):
         with pytest.raises(ValueError, match="has been merged before, as model 1, 'task0'"):
             merger.add(other)
