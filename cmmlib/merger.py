@@ -45,6 +45,8 @@ class ContinualMerger(Stepper):
         reference_compat: reproduce the published code where it departs from the paper.
         linear: patterns of the names of linear weights, for a base whose architecture cannot be told.
         save_every_step: a folder that receives each intermediate model, as ``step_01_<name>`` and so on.
+        revision: commit, branch or tag of a hub id given as base.
+        progress: show progress bars on the error stream, if that is a terminal.
         **method_params: the method's hyper-parameters.
 
     Raises:
