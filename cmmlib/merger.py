@@ -15,6 +15,7 @@ from torch import Tensor
 from .checkpoints import Model, Source, open_model, save_model
 from .layers import layer_kinds
 from .methods import Context, get_method
+from .threads import side_by_side
 
 
 class ContinualMerger:
@@ -136,8 +137,9 @@ class ContinualMerger:
         context = self._context(t)
         survey = self.method.survey and self.method.survey(_Pairs(self, source), context, **self.params)
         running, reports = {}, []
-        for key in self._base.shapes:
-            tensor, report = self._step(key, source, survey)
+        inputs = (self._inputs(key, source, survey) for key in self._base.shapes)
+        mapped = side_by_side if self.method.layerwise and self.device.type == "cpu" else map
+        for key, (tensor, report) in zip(self._base.shapes, mapped(self._step, inputs), strict=True):
             if report:
                 reports.append(report)
             running[key] = tensor
@@ -207,16 +209,20 @@ class ContinualMerger:
     def _accumulated(self, key: str, like: Tensor) -> Tensor:
         return self._running[key] if self._running else torch.zeros_like(like)
 
-    def _step(self, key: str, source: Source, survey: object) -> tuple[Tensor, dict[str, float]]:
+    def _inputs(self, key: str, source: Source, survey: object) -> tuple[Tensor, Tensor, Context]:
         base = self._read(key, self._base)
         tau = self._read(key, source) - base
         context = self._context(len(self) + 1, name=key, kind=self._kinds[key], base=base, survey=survey)
-        result = self.method.step(self._accumulated(key, tau), tau, context, **self.params)
+        return self._accumulated(key, tau), tau, context
+
+    def _step(self, inputs: tuple[Tensor, Tensor, Context]) -> tuple[Tensor, dict[str, float]]:
+        accumulated, tau, context = inputs
+        result = self.method.step(accumulated, tau, context, **self.params)
         tensor, report = result if isinstance(result, tuple) else (result, {})
         if tensor.shape != tau.shape or not torch.isfinite(tensor).all():
             raise ValueError(
-                f"method {self.method.name!r} returned a tensor of shape {tuple(tensor.shape)} for {key!r} of shape "
-                f"{tuple(tau.shape)}, finite: {bool(torch.isfinite(tensor).all())}; a method bug or extreme parameters"
+                f"method {self.method.name!r} returned a tensor of shape {tuple(tensor.shape)} for {context.name!r} of "
+                f"shape {tuple(tau.shape)}, finite: {bool(torch.isfinite(tensor).all())}; a method bug or extreme parameters"
             )
         return tensor, report
 

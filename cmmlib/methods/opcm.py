@@ -24,20 +24,16 @@ def clean(task_vector: Tensor, merged: Tensor, *, alpha: float, zero_diagonal: b
     vectors and stay (`cmmlib.methods.spectral.RANK_TOLERANCE`).  Then ⟨A, cleaned⟩ = 0 (theorem 5.1).
     """
     u, s, v = thin_svd(merged)
-    if len(s) == 0:
-        return task_vector
+    u, v = u.to(task_vector.dtype), v.to(task_vector.dtype)  # (m, k), (n, k): no more is ill-conditioned from here on
     above = cumulative_share(s) > alpha
     # r is the first index whose share exceeds alpha.  None exceeds 1: all k pairs are meant, but argmax gives 0.
     r = int(above.int().argmax()) if above.any() or compat else len(s)
-    u, v = u.to(task_vector.dtype), v.to(task_vector.dtype)
-    projected = u.T @ task_vector  # (k, n)
-    removed = v.T.clone()  # (k, n), becomes the coefficients of u
-    removed[:r] = (projected[:r] @ v[:, :r]) @ v[:, :r].T
+    projected = (u if zero_diagonal else u[:, :r]).T @ task_vector  # (k or r, n)
+    removed = (projected[:r] @ v[:, :r]) @ v[:, :r].T  # (r, n), coefficients of u
     if zero_diagonal:
-        removed[r:] *= (projected[r:] * v[:, r:].T).sum(1, keepdim=True)
-    else:
-        removed, u = removed[:r], u[:, :r]
-    return torch.addmm(task_vector, u, removed, alpha=-1)
+        rest = v[:, r:].T
+        removed = torch.cat([removed, (projected[r:] * rest).sum(1, keepdim=True) * rest])
+    return torch.addmm(task_vector, u[:, : len(removed)], removed, alpha=-1)
 
 
 def _rescale(merged: Tensor, ctx: Context, **_) -> Tensor:
