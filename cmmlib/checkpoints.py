@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +112,11 @@ def _in_memory(tensors: Mapping[str, Tensor], label: str, module: nn.Module | No
 def _on_disk(path: Path) -> Source:
     folder = path if path.is_dir() else path.parent
     files = _weight_files(path)
+    label = str(files[0] if len(files) == 1 else path)
     if files[0].suffix != ".safetensors":
-        source = _in_memory(_load_bin(files[0]), str(files[0]))
-        return Source(**{**vars(source), "folder": folder})
+        return replace(_in_memory(_load_bin(files[0]), label), folder=folder)
+    if sum(file.stat().st_size for file in files) <= _SMALL:  # opening a file a thousand times costs more than it saves
+        return replace(_in_memory(_load_safetensors(files), label), folder=folder)
     where: dict[str, Path] = {}
     shapes, dtypes = {}, {}
     for file in files:
@@ -131,7 +133,6 @@ def _on_disk(path: Path) -> Source:
         with _opened(where[names[name]]) as handle:
             return handle.get_tensor(names[name])
 
-    label = str(files[0] if len(files) == 1 else path)
     return Source(
         label,
         names,
@@ -142,7 +143,9 @@ def _on_disk(path: Path) -> Source:
     )
 
 
+_SMALL = 64 * 2**20  # bytes
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+FLOATS = frozenset(_DTYPES.values())
 
 
 def _weight_files(path: Path) -> list[Path]:
@@ -182,6 +185,15 @@ def _opened(file: Path) -> Iterator[Any]:
             yield handle
     except SafetensorError as error:
         raise ValueError(f"{file} is not a valid safetensors file ({error}); fetch it again") from None
+
+
+def _load_safetensors(files: list[Path]) -> dict[str, Tensor]:
+    tensors = {}
+    for file in files:
+        with _opened(file) as handle:
+            # copies: the tensors are views of the mapped file, which may be overwritten or cut
+            tensors |= {key: handle.get_tensor(key).clone() for key in handle.keys()}  # noqa: SIM118  (not a dict)
+    return tensors
 
 
 def _load_bin(file: Path) -> dict[str, Tensor]:

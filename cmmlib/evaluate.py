@@ -50,8 +50,15 @@ class ZeroShotScorer:
     @cached_property
     def _clip(self) -> CLIPModel:
         from transformers import CLIPModel
+        from transformers.utils import logging
 
-        model, info = CLIPModel.from_pretrained(self.suite.base(self.backbone), output_loading_info=True)
+        bar = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()  # a bar of milliseconds would land in every notebook's output
+        try:
+            model, info = CLIPModel.from_pretrained(self.suite.base(self.backbone), output_loading_info=True)
+        finally:
+            if bar:
+                logging.enable_progress_bar()
         if info["missing_keys"]:  # transformers would initialise them at random and only warn
             raise ValueError(
                 f"{self.suite.base(self.backbone)} lacks weights of a CLIPModel: {sorted(info['missing_keys'])[:3]}"

@@ -1,4 +1,4 @@
-"""The protocol: which rows under which orders, merging one order model by model, and the scores as tidy frames."""
+"""The protocol: which rows under which orders, what is scored when, and merging one order model by model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from . import checkpoints, evaluate, layers, merger, metrics
+from . import checkpoints, evaluate, layers, merger
 from .checkpoints import open_model
 from .evaluate import ZeroShotScorer
 from .merger import ContinualMerger
@@ -119,20 +116,21 @@ def run_sequence(
     order, wanted = run.order(suite), run.wanted(suite)
     models = [identity(suite, backbone, run, step) for step in range(1, len(order) + 1)]
     known = results.get_many(models)
-    missing = [[task for task in tasks if task not in known[model]] for tasks, model in zip(wanted, models, strict=True)]
-    last = max((step for step, tasks in enumerate(missing) if tasks), default=-1)
+    unfinished = [step for step, model in enumerate(models) if not known[model].keys() >= set(wanted[step])]
     merger = ContinualMerger(suite.base(backbone), run.method, **run.params)
-    for step, task in enumerate(order[: last + 1]):
+    for step, task in enumerate(order[: max(unfinished, default=-1) + 1]):
         merger.add(suite.checkpoint(backbone, task), name=task)
-        if missing[step]:
-            results.put(models[step], scorer.score(merger.merged(), missing[step]))
-            done(len(missing[step]))
+        # asked again: another process may have scored the same model meanwhile
+        missing = [task for task in wanted[step] if task not in results.get(models[step])]
+        if missing:
+            results.put(models[step], scorer.score(merger.merged(), missing))
+            done(len(missing))
 
 
 def run_references(suite: Suite, backbone: str, num_tasks: int, results: Results, scorer: ZeroShotScorer) -> None:
     """Score the pretrained model on all tasks and each individual model on its own."""
     tasks = suite.task_names(num_tasks)
-    models = [_reference(suite, backbone), *(_reference(suite, backbone, task) for task in tasks)]
+    models = [reference_identity(suite, backbone), *(reference_identity(suite, backbone, task) for task in tasks)]
     for model, own in zip(models, [tasks, *([task] for task in tasks)], strict=True):
         missing = [task for task in own if task not in results.get(model)]
         if not missing:
@@ -144,60 +142,8 @@ def run_references(suite: Suite, backbone: str, num_tasks: int, results: Results
         results.put(model, scorer.score(tensors, missing))
 
 
-def _reference(suite: Suite, backbone: str, task: str | None = None) -> Merged:
+def reference_identity(suite: Suite, backbone: str, task: str | None = None) -> Merged:
+    """The pretrained model, or the individual model of a task."""
     sequence = [] if task is None else [task]
     name = "pretrained" if task is None else "individual"
     return Merged(suite.name, suite.content_hash, backbone, name, "{}", _protocol_code(), canonical_json(sequence))
-
-
-def accuracies(suite: Suite, backbone: str, runs: Iterable[Run], results: Results) -> pd.DataFrame:
-    """Tidy scores of runs, in per cent: one row per score.
-
-    Columns: ``label``, ``num_tasks``, ``seed``, ``step`` (1-based), ``merged`` (the task merged in that step), ``position``
-    (of the scored task in the order, 1-based), ``task``, ``accuracy``.
-    """
-    runs = list(runs)
-    models = {(run, step): identity(suite, backbone, run, step) for run in runs for step in range(1, run.num_tasks + 1)}
-    known = results.get_many(set(models.values()))
-    rows = []
-    for (run, step), model in models.items():
-        order = run.order(suite)
-        for position, task in enumerate(order, 1):
-            if task in known[model]:
-                accuracy = known[model][task].accuracy
-                rows.append((run.label, run.num_tasks, run.seed, step, order[step - 1], position, task, accuracy))
-    columns = ["label", "num_tasks", "seed", "step", "merged", "position", "task", "accuracy"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def accuracy_array(frame: pd.DataFrame) -> np.ndarray:
-    """``R`` [orders, steps, tasks] in per cent from the rows of one label and number of tasks; NaN where not measured.
-
-    Orders are sorted by seed.
-    """
-    seeds = sorted(frame["seed"].unique())
-    size = int(frame["num_tasks"].iloc[0])
-    array = np.full((len(seeds), size, size), np.nan)
-    index = frame["seed"].map({seed: number for number, seed in enumerate(seeds)})
-    array[index, frame["step"] - 1, frame["position"] - 1] = frame["accuracy"]
-    return array
-
-
-def reference_accuracies(suite: Suite, backbone: str, num_tasks: int, results: Results) -> pd.DataFrame:
-    """Per task of the suite, indexed by name: ``pretrained`` and ``individual`` accuracy in per cent."""
-    tasks = suite.task_names(num_tasks)
-    pretrained = results.get(_reference(suite, backbone))
-    individual = [results.get(_reference(suite, backbone, task))[task].accuracy for task in tasks]
-    return pd.DataFrame(
-        {"pretrained": [pretrained[task].accuracy for task in tasks], "individual": individual},
-        index=pd.Index(tasks, name="task"),
-    )
-
-
-def per_run_metrics(frame: pd.DataFrame) -> pd.DataFrame:
-    """ACC and BWT of every run: columns ``label``, ``num_tasks``, ``seed``, ``acc``, ``bwt``, all in per cent (points)."""
-    rows = []
-    for (label, num_tasks, seed), part in frame.groupby(["label", "num_tasks", "seed"], sort=False):
-        R = accuracy_array(part)[0]
-        rows.append((label, num_tasks, seed, float(metrics.average_accuracy(R)), float(metrics.backward_transfer(R))))
-    return pd.DataFrame(rows, columns=["label", "num_tasks", "seed", "acc", "bwt"])

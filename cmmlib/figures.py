@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -14,8 +14,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-
-from . import metrics
 
 COLUMN_WIDTH = 3.5  # inches: one column of a two-column paper
 
@@ -93,40 +91,27 @@ def accuracy_heatmap(ax: Axes, R: ArrayLike, tasks: Sequence[str]) -> Axes:
     return ax
 
 
-def accuracy_curves(ax: Axes, curves: Mapping[str, ArrayLike], references: Mapping[str, ArrayLike] | None = None) -> Axes:
-    """Mean accuracy over seen tasks against the number of merged models; bands are one standard deviation over orders.
+def step_curves(ax: Axes, points: pd.DataFrame, column: str = "seen") -> Axes:
+    """Mean accuracy against the number of merged models, a line per label; bands are one standard deviation over orders.
 
     Args:
-        curves: label → [orders, steps, tasks] accuracies in per cent.
-        references: label → [orders, steps], drawn without a band.
+        points: `cmmlib.scores.per_step_metrics` of one number of tasks.
+        column: ``"seen"`` (with the bounds of pretrained and individual models) or ``"unseen"``.
     """
-    for label, R in curves.items():
-        seen = metrics.seen_accuracy(R)  # [orders, steps]
-        _curve(ax, label, seen)
-    for label, seen in (references or {}).items():
-        ax.plot(range(1, np.shape(seen)[1] + 1), np.mean(seen, axis=0), label=label, **{**line_style(label), "marker": ""})
-    ax.set(xlabel="merged models", ylabel="mean accuracy on seen tasks (%)")
+    for label, part in points.dropna(subset=column).groupby("label", sort=False):
+        by_step = part.groupby("step")[column]
+        mean, deviation = by_step.mean(), by_step.std()
+        style = line_style(str(label))
+        ax.plot(mean.index, mean, label=label, **style)
+        if deviation.notna().any():
+            ax.fill_between(mean.index, mean - deviation, mean + deviation, color=style["color"], alpha=0.13, linewidth=0)
+    if column == "seen":
+        for bound in ("pretrained", "individual"):
+            mean = points.groupby("step")[bound].mean()
+            ax.plot(mean.index, mean, label=bound.capitalize(), **{**line_style(bound.capitalize()), "marker": ""})
+    ax.set(xlabel="merged models", ylabel=f"mean accuracy on {column} tasks (%)")
     ax.xaxis.get_major_locator().set_params(integer=True)
     return ax
-
-
-def unseen_curves(ax: Axes, curves: Mapping[str, ArrayLike]) -> Axes:
-    """Mean accuracy over the tasks that have not been merged yet, else as `accuracy_curves`."""
-    for label, R in curves.items():
-        _curve(ax, label, metrics.unseen_accuracy(R)[:, :-1])
-    ax.set(xlabel="merged models", ylabel="mean accuracy on unseen tasks (%)")
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    return ax
-
-
-def _curve(ax: Axes, label: str, values: np.ndarray) -> None:
-    steps = np.arange(1, values.shape[1] + 1)
-    style = line_style(label)
-    mean = values.mean(0)
-    ax.plot(steps, mean, label=label, **style)
-    if len(values) > 1:
-        deviation = values.std(0, ddof=1)
-        ax.fill_between(steps, mean - deviation, mean + deviation, color=style["color"], alpha=0.13, linewidth=0)
 
 
 def main_figure(axes: Sequence[Axes], per_run: pd.DataFrame, references: pd.DataFrame) -> Sequence[Axes]:
@@ -134,7 +119,7 @@ def main_figure(axes: Sequence[Axes], per_run: pd.DataFrame, references: pd.Data
 
     Args:
         axes: one per number of tasks.
-        per_run: `cmmlib.experiment.per_run_metrics`.
+        per_run: `cmmlib.scores.per_run_metrics`.
         references: `cmmlib.tables.reference_means`.
     """
     for ax, (num_tasks, part) in zip(axes, per_run.groupby("num_tasks"), strict=True):

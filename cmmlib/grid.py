@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import Any
@@ -62,6 +63,7 @@ def run_grid(suite: Suite, backbone: str, runs: Sequence[Run], results: Results,
         finally:
             torch.set_num_threads(threads)
         _run_in_workers(suite, backbone, there, results, workers or os.cpu_count() or 1, bar)
+        bar.update(total - bar.n)  # what another process scored meanwhile
 
 
 def _run_in_workers(suite: Suite, backbone: str, runs: list[Run], results: Results, workers: int, bar: tqdm) -> None:
@@ -73,15 +75,19 @@ def _run_in_workers(suite: Suite, backbone: str, runs: list[Run], results: Resul
     with ProcessPoolExecutor(
         min(workers, len(runs)), context, _start_worker, (suite.name, backbone, str(results.path), modules, counter)
     ) as pool:
-        pending = {pool.submit(_work, run) for run in runs}
+        pending, shown = {pool.submit(_work, run) for run in runs}, 0
         try:
             while pending:
                 finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-                bar.update(counter.value - bar.n)
+                if counter.value > shown:
+                    bar.update(counter.value - shown)
+                    shown = counter.value
                 for future in finished:
                     future.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # do not wait for sequences of minutes: every finished score is stored, half a sequence is no loss
+            for process in list(pool._processes.values()):
+                process.terminate()
             raise
 
 
@@ -89,12 +95,19 @@ _WORKER: dict[str, Any] = {}
 
 
 def _start_worker(suite: str, backbone: str, results: str, modules: list[str], counter) -> None:
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     for module in modules:  # a user's method registers itself when its module is imported
         importlib.import_module(module)
     loaded = load_suite(suite)
     _WORKER.update(suite=loaded, backbone=backbone, results=Results(results), counter=counter)
     _WORKER["scorer"] = ZeroShotScorer(loaded, backbone)
+
+
+def _exit_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _work(run: Run) -> None:

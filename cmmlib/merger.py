@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .checkpoints import Model, Source, open_model, save_model
+from .checkpoints import FLOATS, Model, Source, open_model, save_model
 from .layers import layer_kinds
 from .methods import Context, get_method
 from .threads import side_by_side
@@ -42,8 +42,8 @@ class ContinualMerger:
         **method_params: the method's hyper-parameters.
 
     Raises:
-        ValueError: an unknown method or parameter, integer weights, NaN or infinity in the base, or a 2-D tensor that may
-            or may not belong to a linear layer.
+        ValueError: an unknown method or parameter, integer weights, or a 2-D tensor that may or may not belong to a linear
+            layer.
         FileNotFoundError: no such base.
     """
 
@@ -124,7 +124,8 @@ class ContinualMerger:
             name: what the history calls it; default: the file's or folder's name, or ``model_<n>``.
 
         Raises:
-            ValueError: missing, extra or misshapen tensors, integer weights, NaN or infinity, or a model equal to the base.
+            ValueError: missing, extra or misshapen tensors, integer weights, NaN or infinity (in the base too), or a model
+                equal to the base.
             FileNotFoundError: no such model.
         """
         t = len(self) + 1
@@ -235,7 +236,7 @@ class ContinualMerger:
 
     def _require_floats(self, source: Source) -> None:
         for key, dtype in source.dtypes.items():
-            if not dtype.is_floating_point:
+            if dtype not in FLOATS:  # float8 is a quantised format too
                 raise ValueError(
                     f"{source.label}: {source.names[key]!r} has integer or unsupported weights ({dtype}); dequantise the "
                     "model, or drop the entry if it is a buffer"
@@ -304,8 +305,12 @@ def _norm(tensors: Iterable[Tensor]) -> float:
 
 
 def _file_name(model: Model) -> str:
-    """The name of a model given by path or hub id: its file or folder without the ending; else nothing."""
-    return Path(model).name.removesuffix(".safetensors").removesuffix(".bin") if isinstance(model, str | Path) else ""
+    """The name of a model given by path or hub id: of its folder, or its file without the ending; else nothing."""
+    if not isinstance(model, str | os.PathLike):
+        return ""
+    path = Path(model)
+    stem = path.name.removesuffix(".safetensors").removesuffix(".bin")
+    return path.resolve().parent.name if stem != path.name and stem in ("model", "pytorch_model") else stem
 
 
 def _over_layers(reports: list[dict[str, float]]) -> dict[str, float]:

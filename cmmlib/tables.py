@@ -15,7 +15,7 @@ def reference_means(references: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     """Mean over tasks of the pretrained and the individual models: one row per number of tasks.
 
     Args:
-        references: number of tasks → `cmmlib.experiment.reference_accuracies`.
+        references: number of tasks → `cmmlib.scores.reference_accuracies`.
     """
     frame = pd.DataFrame({number: part.mean() for number, part in references.items()}).T
     return frame.rename(columns=str.capitalize).rename_axis("num_tasks")
@@ -25,7 +25,7 @@ def summary(per_run: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
     """Mean and sample standard deviation over orders, in long form.
 
     Args:
-        per_run: `cmmlib.experiment.per_run_metrics`.
+        per_run: `cmmlib.scores.per_run_metrics`.
         references: `reference_means`.
 
     Returns:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cmmlib
-from cmmlib import experiment, tables
+from cmmlib import experiment, scores, tables
 from cmmlib.evaluate import Score
 from cmmlib.experiment import Run, identity, plan, published_rows, run_references, run_sequence
 from cmmlib.results import Results
@@ -78,7 +78,7 @@ def test_an_interrupted_run_keeps_its_finished_steps_and_ends_with_the_same_scor
     assert len(execute(run, store)) == 2
     whole = Results(tmp_path / "whole.sqlite")
     execute(run, whole)
-    left, right = (experiment.accuracies(SUITE, "tiny", [run], s) for s in (store, whole))
+    left, right = (scores.accuracies(SUITE, "tiny", [run], s) for s in (store, whole))
     assert left.equals(right)
 
 
@@ -118,26 +118,39 @@ def test_unknown_rows_are_refused_when_the_grid_is_planned():
         plan({"x": ("opcm", {"alhpa": 0.5})}, 3, [40])
 
 
-def test_metrics_of_a_run_are_those_of_its_matrix(store):
-    runs = plan({"OPCM": ("opcm", {}), "MagMax": ("magmax", {})}, 4, [40, 41], every_step=True)
+def measured(runs, store):
+    """(scores, references) of runs, once they are done."""
     for run in runs:
         execute(run, store)
-    scores = experiment.accuracies(SUITE, "tiny", runs, store)
-    per_run = experiment.per_run_metrics(scores).set_index(["label", "seed"])
-    part = scores[(scores.label == "OPCM") & (scores.seed == 41)]
+    num_tasks = runs[0].num_tasks
+    run_references(SUITE, "tiny", num_tasks, store, Scorer())
+    return scores.accuracies(SUITE, "tiny", runs, store), scores.reference_accuracies(SUITE, "tiny", num_tasks, store)
+
+
+def test_metrics_of_a_run_are_those_of_its_matrix(store):
+    runs = plan({"OPCM": ("opcm", {}), "MagMax": ("magmax", {})}, 4, [40, 41], every_step=True)
+    frame, references = measured(runs, store)
+    per_run = scores.per_run_metrics(frame, references).set_index(["label", "seed"]).loc[("OPCM", 41)]
+    part = frame[(frame.label == "OPCM") & (frame.seed == 41)]
     R = part.pivot(index="step", columns="position", values="accuracy").to_numpy()
-    assert per_run.loc[("OPCM", 41), "acc"] == pytest.approx(R[-1].mean())
-    assert per_run.loc[("OPCM", 41), "bwt"] == pytest.approx(np.mean(R[-1, :-1] - np.diag(R)[:-1]))
+    bounds = references.loc[cmmlib.task_order(TASKS[:4], 41)]
+    assert per_run["acc"] == pytest.approx(R[-1].mean())
+    assert per_run["bwt"] == pytest.approx(np.mean(R[-1, :-1] - np.diag(R)[:-1]))
+    assert per_run["normalized_acc"] == pytest.approx(100 * np.mean(R[-1] / bounds["individual"]))
+    assert per_run["forward_transfer"] == pytest.approx(
+        np.mean([R[i - 1, i] - bounds["pretrained"].iloc[i] for i in (1, 2, 3)])
+    )
+    steps = scores.per_step_metrics(part, references)
+    assert steps["seen"].tolist() == pytest.approx([R[t, : t + 1].mean() for t in range(4)])
+    assert steps["individual"].tolist() == pytest.approx([bounds["individual"].iloc[: t + 1].mean() for t in range(4)])
 
 
 def test_the_table_has_bounds_means_deviations_and_counts(store):
     runs = plan({"OPCM": ("opcm", {})}, 3, [40, 41]) + plan({"MagMax": ("magmax", {})}, 3, [40])
-    for run in runs:
-        execute(run, store)
-    run_references(SUITE, "tiny", 3, store, Scorer())
-    per_run = experiment.per_run_metrics(experiment.accuracies(SUITE, "tiny", runs, store))
-    references = tables.reference_means({3: experiment.reference_accuracies(SUITE, "tiny", 3, store)})
-    table = tables.main_table(tables.summary(per_run, references))
+    frame, references = measured(runs, store)
+    per_run = scores.per_run_metrics(frame, references)
+    assert per_run["forgetting"].isna().all(), "not every step was scored"
+    table = tables.main_table(tables.summary(per_run, tables.reference_means({3: references})))
     assert list(table.index) == ["Pretrained", "OPCM", "MagMax", "Individual"]
     assert list(table[("3 tasks", "orders")]) == ["", "2", "1", ""]
     opcm = per_run[per_run.label == "OPCM"].acc

