@@ -144,9 +144,7 @@ class Method:
         return code_hash(_sources(self))
 
 
-RESERVED = frozenset(
-    {"base", "method", "compute_dtype", "device", "reference_compat", "linear", "save_every_step"}
-)
+RESERVED = frozenset({"base", "method", "compute_dtype", "device", "reference_compat", "linear", "save_every_step"})
 """Arguments of `cmmlib.ContinualMerger`, which no hyper-parameter can be called by."""
 
 _METHODS: dict[str, Method] = {}
