@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .checkpoints import FLOATS, Model, Source, open_model, save_model
 from .layers import layer_kinds
-from .methods import Context, get_method
+from .methods import Context, Value, get_method
 from .threads import side_by_side
 
 
@@ -80,7 +80,7 @@ class ContinualMerger:
         if self.method.check:
             self.method.check(self.params, self._kinds)
         self._save_every_step = Path(save_every_step) if save_every_step else None
-        self._running: dict[str, Tensor] = {}
+        self._running: dict[str, Value] = {}
         self._running_norm = 0.0
         self._norms: list[float] = []
         self._rows: list[dict] = []
@@ -146,7 +146,7 @@ class ContinualMerger:
             running[key] = tensor
         before = self._running, self._running_norm, self._norms
         try:
-            self._running, self._running_norm = running, _norm(running.values())
+            self._running, self._running_norm = running, _norm(part for value in running.values() for part in _parts(value))
             self._norms = [*self._norms, norm]
             context = self._context(t)
             merged_norm = _norm(self._finished(key) for key in running)
@@ -207,28 +207,30 @@ class ContinualMerger:
     def _task_vector(self, key: str, source: Source) -> Tensor:
         return self._read(key, source) - self._read(key, self._base)
 
-    def _accumulated(self, key: str, like: Tensor) -> Tensor:
+    def _accumulated(self, key: str, like: Tensor) -> Value:
         return self._running[key] if self._running else torch.zeros_like(like)
 
-    def _inputs(self, key: str, source: Source, survey: object) -> tuple[Tensor, Tensor, Context]:
+    def _inputs(self, key: str, source: Source, survey: object) -> tuple[Value, Tensor, Context]:
         base = self._read(key, self._base)
         tau = self._read(key, source) - base
         context = self._context(len(self) + 1, name=key, kind=self._kinds[key], base=base, survey=survey)
         return self._accumulated(key, tau), tau, context
 
-    def _step(self, inputs: tuple[Tensor, Tensor, Context]) -> tuple[Tensor, dict[str, float]]:
+    def _step(self, inputs: tuple[Value, Tensor, Context]) -> tuple[Value, dict[str, float]]:
         accumulated, tau, context = inputs
         result = self.method.step(accumulated, tau, context, **self.params)
-        tensor, report = result if isinstance(result, tuple) else (result, {})
-        if tensor.shape != tau.shape or not torch.isfinite(tensor).all():
+        value, report = result if isinstance(result, tuple) else (result, {})
+        shape = tuple(value.shape) if isinstance(value, Tensor) else tau.shape  # parts may have any shape
+        finite = all(bool(torch.isfinite(part).all()) for part in _parts(value))
+        if shape != tau.shape or not finite:
             raise ValueError(
-                f"method {self.method.name!r} returned a tensor of shape {tuple(tensor.shape)} for {context.name!r} of "
-                f"shape {tuple(tau.shape)}, finite: {bool(torch.isfinite(tensor).all())}; a method bug or extreme parameters"
+                f"method {self.method.name!r} returned a tensor of shape {tuple(shape)} for {context.name!r} of shape "
+                f"{tuple(tau.shape)}, finite: {finite}; a method bug or extreme parameters"
             )
-        return tensor, report
+        return value, report
 
     def _finished(self, key: str) -> Tensor:
-        tensor = self._running[key]
+        tensor = self._running[key]  # a dict of parts only where the method has a finish
         if self.method.finish:
             context = self._context(len(self), name=key, kind=self._kinds[key])
             tensor = self.method.finish(tensor, context, **self.params)
@@ -298,6 +300,10 @@ class _Pairs:
         for key in self.merger._base.shapes:
             tau = self.merger._task_vector(key, self.source)
             yield self.merger._accumulated(key, tau), tau
+
+
+def _parts(value: Value) -> Iterable[Tensor]:
+    return [value] if isinstance(value, Tensor) else value.values()
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:

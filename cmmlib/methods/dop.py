@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from .exact import minimise
+from .exact import Front, minimise
 from .losses import Quadratic, Space, quadratic
 from .registry import Context, Interval, Kind, method
 
@@ -127,7 +127,7 @@ def dop(
     old = quadratic(merged, svd_proj_space, svd_epsilon, compat=compat, dtype=dtype)
     new = quadratic(task_vector, svd_proj_space, svd_epsilon, compat=compat, dtype=dtype)
     if solver == "exact":
-        x, a, l0, l1 = minimise(old, new, alpha, beta=ema_beta, steps=num_steps)
+        x, a, l0, l1 = minimise(Front(old, new), alpha, beta=ema_beta, steps=num_steps)
     else:
         x, a = solve_adam(old, new, lr=lr, num_steps=num_steps, alpha=float(alpha), mgda=mgda, ema=ema, ema_beta=ema_beta)
         l0, l1 = old.gradient(x)[1], new.gradient(x)[1]

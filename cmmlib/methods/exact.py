@@ -97,16 +97,13 @@ class Solution(NamedTuple):
     l1: float
 
 
-def minimise(
-    old: Quadratic, new: Quadratic, alpha: Weight, *, start: float = 0.8, beta: float = 0.999, steps: int = 200
-) -> Solution:
+def minimise(front: Front, alpha: Weight, *, start: float = 0.8, beta: float = 0.999, steps: int = 200) -> Solution:
     """The minimiser of a L_0 + (1 − a) L_1 nearest the average (D_0 + D_1)/2.
 
     Args:
         alpha: a; or ``"balanced"``, the a with L_0 = L_1, where loss-normalised MGDA with EMA would end if it ran for
             ever; or ``"mgda"``, an emulation of where its ``steps`` steps end, from a = ``start`` with EMA ``beta``.
     """
-    front = Front(old, new)
     if alpha == "balanced":
         x, a = balance(front)
         return Solution(front.weight(x), a, front.old.gradient(x)[1], front.new.gradient(x)[1])
@@ -116,7 +113,7 @@ def minimise(
 
 def solve_exact(old: Quadratic, new: Quadratic, alpha: Weight) -> tuple[Tensor, float]:
     """The x and a of `minimise`, with the published settings for ``"mgda"``."""
-    return minimise(old, new, alpha)[:2]
+    return minimise(Front(old, new), alpha)[:2]
 
 
 def balance(front: Front, tolerance: float = 1e-9) -> tuple[Tensor, float]:
