@@ -97,7 +97,7 @@ def step_curves(ax: Axes, points: pd.DataFrame, column: str = "seen") -> Axes:
 
     Args:
         points: `cmmlib.scores.per_step_metrics` of one number of tasks.
-        column: ``"seen"`` (with the bounds of pretrained and individual models) or ``"unseen"``.
+        column: ``"seen"`` (with the bounds of pretrained and individual models), ``"unseen"`` or ``"unseen_change"``.
     """
     for label, part in points.dropna(subset=column).groupby("label", sort=False):
         by_step = part.groupby("step")[column]
@@ -110,7 +110,12 @@ def step_curves(ax: Axes, points: pd.DataFrame, column: str = "seen") -> Axes:
         for bound in ("pretrained", "individual"):
             mean = points.groupby("step")[bound].mean()
             ax.plot(mean.index, mean, label=bound.capitalize(), **{**line_style(bound.capitalize()), "marker": ""})
-    ax.set(xlabel="merged models", ylabel=f"mean accuracy on {column} tasks (%)")
+    ylabel = {
+        "seen": "mean accuracy on seen tasks (%)",
+        "unseen": "mean accuracy on unseen tasks (%)",
+        "unseen_change": "unseen tasks, against\npretrained (points)",
+    }[column]
+    ax.set(xlabel="merged models", ylabel=ylabel)
     ax.xaxis.get_major_locator().set_params(integer=True)
     return ax
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def to_latex(table: pd.DataFrame) -> str:
     spans = [f"\\multicolumn{{{width}}}{{c}}{{{name}}}" for name in numbers]
     rules = [f"\\cmidrule(lr){{{2 + width * i}-{1 + width * (i + 1)}}}" for i in range(len(numbers))]
     rows = [" & ".join([str(index), *row]) for index, row in zip(table.index, table.to_numpy(), strict=True)]
-    rows = [row.replace("±", "$\\pm$").replace("α", "$\\alpha$").replace("-", "$-$", 0) for row in rows]
+    rows = [re.sub(r"-(?=\d)", "$-$", row).replace("±", "$\\pm$").replace("α", "$\\alpha$") for row in rows]
     return "\n".join(
         [
             f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}",

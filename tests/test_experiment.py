@@ -142,6 +142,8 @@ def test_metrics_of_a_run_are_those_of_its_matrix(store):
     )
     steps = scores.per_step_metrics(part, references)
     assert steps["seen"].tolist() == pytest.approx([R[t, : t + 1].mean() for t in range(4)])
+    changes = [(R[t, t + 1 :] - bounds["pretrained"].to_numpy()[t + 1 :]).mean() for t in range(3)]
+    assert steps["unseen_change"].tolist()[:3] == pytest.approx(changes)
     assert steps["individual"].tolist() == pytest.approx([bounds["individual"].iloc[: t + 1].mean() for t in range(4)])
 
 
