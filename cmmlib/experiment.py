@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from torch import Tensor
+
 from . import checkpoints, evaluate, layers, merger
 from .checkpoints import open_model
 from .evaluate import ZeroShotScorer
@@ -125,7 +127,10 @@ def run_sequence(
         # asked again: another process may have scored the same model meanwhile
         missing = [task for task in wanted[step] if task not in results.get(models[step])]
         if missing:
-            results.put(models[step], scorer.score(merger.merged(), missing))
+            # W0 + (W1 − W0) is not W1 to the last bit, and the individual models' scores are shared by all methods
+            alone = models[step].method == "individual"
+            tensors = _tensors_of(suite.checkpoint(backbone, task)) if alone else merger.merged()
+            results.put(models[step], scorer.score(tensors, missing))
             done(len(missing))
 
 
@@ -137,11 +142,13 @@ def run_references(suite: Suite, backbone: str, num_tasks: int, results: Results
         missing = [task for task in own if task not in results.get(model)]
         if not missing:
             continue
-        tensors = None
-        if model.method == "individual":
-            source = open_model(suite.checkpoint(backbone, own[0]))
-            tensors = {name: source.read(name) for name in source.names}
+        tensors = _tensors_of(suite.checkpoint(backbone, own[0])) if model.method == "individual" else None
         results.put(model, scorer.score(tensors, missing))
+
+
+def _tensors_of(model: str) -> dict[str, Tensor]:
+    source = open_model(model)
+    return {name: source.read(name) for name in source.names}
 
 
 def reference_identity(suite: Suite, backbone: str, task: str | None = None) -> Merged:

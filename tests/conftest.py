@@ -11,6 +11,8 @@ from hypothesis import settings
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cmmlib.methods import registry
+
 torch.set_num_threads(1)  # many tiny factorisations: threads only get in each other's way
 settings.register_profile("cmmlib", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("cmmlib")
@@ -19,6 +21,12 @@ GOLDEN = Path(__file__).parent / "golden"
 TASKS = ("task0", "task1", "task2", "task3", "task4")
 
 State = dict[str, Tensor]
+
+
+@pytest.fixture(autouse=True)
+def own_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Methods that a test registers are gone after it."""
+    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
 
 
 @pytest.fixture(scope="session")

@@ -709,12 +709,7 @@ def test_parameters_become_canonical():
     assert get_method("ties").resolve({}) == {"scaling_factor": 0.3, "threshold": 20.0, "merge_func": "sum"}
 
 
-@pytest.fixture
-def own_methods(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
-
-
-def test_a_method_of_ones_own_works_end_to_end(own_methods: None, toy: tuple):
+def test_a_method_of_ones_own_works_end_to_end(toy: tuple):
     @cmmlib.method(paper="https://example.org/decay")
     def decay(
         merged: Tensor, task_vector: Tensor, ctx: Context, *, gamma: Annotated[float, Interval(0, 1)] = 0.5
@@ -733,7 +728,7 @@ def test_a_method_of_ones_own_works_end_to_end(own_methods: None, toy: tuple):
         ContinualMerger(base, "decay", gamma=2)
 
 
-def test_survey_finish_summary_and_check_reach_a_method_of_ones_own(own_methods: None, toy: tuple):
+def test_survey_finish_summary_and_check_reach_a_method_of_ones_own(toy: tuple):
     base, models = toy
     calls = []
 
@@ -765,7 +760,7 @@ def test_survey_finish_summary_and_check_reach_a_method_of_ones_own(own_methods:
     assert calls == [dict.fromkeys(base, "other")]
 
 
-def test_names_of_shipped_methods_are_protected_and_own_ones_can_be_replaced(own_methods: None):
+def test_names_of_shipped_methods_are_protected_and_own_ones_can_be_replaced():
     with pytest.raises(ValueError, match="'opcm' belongs to a method of cmmlib; choose another"):
 
         @cmmlib.method(name="opcm")
@@ -790,7 +785,7 @@ def defined(source: str) -> Callable:
     return space["step"]
 
 
-def test_source_hash_follows_the_code_of_a_method_of_ones_own(own_methods: None):
+def test_source_hash_follows_the_code_of_a_method_of_ones_own():
     def hash_of(source: str, **options) -> str:
         cmmlib.method(name="mine", **options)(defined(source))
         return get_method("mine").source_hash
