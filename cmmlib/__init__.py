@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .merger import ContinualMerger, merge
     from .methods import get_method, method, method_names
     from .orders import task_order
+    from .pareto import pareto_front
 
     __version__: str
 
@@ -20,10 +21,11 @@ _HOME = {
     "get_method": "methods",
     "method": "methods",
     "method_names": "methods",
+    "pareto_front": "pareto",
     "task_order": "orders",
 }
 
-__all__ = ["ContinualMerger", "get_method", "merge", "method", "method_names", "metrics", "task_order"]
+__all__ = ["ContinualMerger", "get_method", "merge", "method", "method_names", "metrics", "pareto_front", "task_order"]
 
 
 def __getattr__(name: str) -> Any:

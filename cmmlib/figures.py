@@ -30,6 +30,7 @@ _STYLES = {
     "DOP": ("#D55E00", "-"),
     "DOP-exact (α=0.8)": ("#0072B2", "--"),
     "DOP-exact (balanced)": ("#0072B2", "-"),
+    "DOP-all (u)": ("#7B3294", "-"),
 }
 _MARKERS = "osD^vP*X<>"
 

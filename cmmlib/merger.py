@@ -19,6 +19,7 @@ from .layers import layer_kinds
 from .running import Standing
 from .session import origin, restore, save
 from .stepping import Pairs, Stepper, over_layers, square, tensors_of
+from .threads import side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,8 +143,9 @@ class ContinualMerger(Stepper):
             draft = self._home.draft(now, self._keys, self._needed())
             try:
                 reports, squares = [], []
-                for key in self._each("merging"):
-                    value, report = self._step(self._inputs(key, source, survey))
+                inputs = (self._inputs(key, source, survey) for key in self._each("merging"))
+                mapped = side_by_side if self.method.layerwise and self.device.type == "cpu" else map
+                for key, (value, report) in zip(self._keys, mapped(self._step, inputs), strict=True):
                     reports += [report] if report else []
                     squares += [square(tensor) for tensor in tensors_of(value)]
                     draft.put(key, value)

@@ -11,13 +11,11 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from .methods import Value
 from .stream import Writer, header_room, read_header, read_tensor, tensor_bytes
 
 _PART = "::"  # between a parameter's name and a part's, where a method keeps several tensors per parameter
 _MAX_PARTS = 8
-
-Value = Tensor | dict[str, Tensor]
-"""What a method keeps for one parameter."""
 
 
 class Running(Protocol):

@@ -113,13 +113,15 @@ class Stepper:
     def _step(self, inputs: tuple[Value, Tensor, Context]) -> tuple[Value, dict[str, float]]:
         accumulated, tau, context = inputs
         result = self.method.step(accumulated, tau, context, **self.params)
-        tensor, report = result if isinstance(result, tuple) else (result, {})
-        if tensor.shape != tau.shape or not torch.isfinite(tensor).all():
+        value, report = result if isinstance(result, tuple) else (result, {})
+        shape = tuple(value.shape) if isinstance(value, Tensor) else tau.shape  # parts may have any shape
+        finite = all(math.isfinite(square(part)) for part in tensors_of(value))  # isfinite().all() takes 20 times as long
+        if shape != tau.shape or not finite:
             raise ValueError(
-                f"method {self.method.name!r} returned a tensor of shape {tuple(tensor.shape)} for {context.name!r} of "
-                f"shape {tuple(tau.shape)}, finite: {bool(torch.isfinite(tensor).all())}; a method bug or extreme parameters"
+                f"method {self.method.name!r} returned a tensor of shape {tuple(shape)} for {context.name!r} of shape "
+                f"{tuple(tau.shape)}, finite: {finite}; a method bug or extreme parameters"
             )
-        return tensor, report
+        return value, report
 
     def _finished(self, key: str, now: Standing) -> Tensor:
         tensor = _on(now.running[key], self.device)
@@ -167,8 +169,8 @@ class Pairs:
 
 
 def square(tensor: Tensor) -> float:
-    """Σ x², in float64."""
-    return torch.sum(tensor.double() ** 2).item()
+    """Σ x², in float64, without a copy."""
+    return torch.linalg.vector_norm(tensor, dtype=torch.float64).item() ** 2
 
 
 def tensors_of(value: Value) -> Iterable[Tensor]:

@@ -90,7 +90,7 @@ def test_final_scores_of_order_free_methods_are_measured_once(store):
 def test_a_first_model_that_stays_as_it_is_counts_as_the_individual_one():
     first = {identity(SUITE, "tiny", run, 1) for run in plan(published_rows(4), 4, [40])}
     by_method = {model.method for model in first}
-    assert by_method == {"individual", "task_arithmetic", "ties", "magmax"}
+    assert by_method == {"individual", "task_arithmetic", "ties", "magmax", "dop_all"}
 
 
 def test_a_corrected_method_does_not_reuse_scores():

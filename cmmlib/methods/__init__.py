@@ -1,6 +1,6 @@
 """Merge methods: one file per published method, pure functions on tensors, one registry."""
 
-from . import dop, magmax, opcm, task_arithmetic, ties, weight_average  # noqa: F401  (each registers itself)
-from .registry import Context, Interval, Kind, Method, get_method, method, method_names
+from . import dop, dop_all, magmax, opcm, task_arithmetic, ties, weight_average  # noqa: F401  (each registers itself)
+from .registry import Context, Interval, Kind, Method, Value, get_method, method, method_names
 
-__all__ = ["Context", "Interval", "Kind", "Method", "get_method", "method", "method_names"]
+__all__ = ["Context", "Interval", "Kind", "Method", "Value", "get_method", "method", "method_names"]

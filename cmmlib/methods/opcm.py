@@ -23,21 +23,17 @@ def clean(task_vector: Tensor, merged: Tensor, *, alpha: float, zero_diagonal: b
     for thin factors: τ − U_r P[:r, :r] V_rᵀ − Σ_{i ≥ r} P_ii u_i v_iᵀ.  Pairs whose singular value is zero have no
     vectors and stay (`cmmlib.methods.spectral.RANK_TOLERANCE`).  Then ⟨A, cleaned⟩ = 0 (theorem 5.1).
     """
-    u, s, v = thin_svd(merged)
-    if len(s) == 0:
-        return task_vector
+    u, s, v = thin_svd(merged)  # (m, k), (k,), (n, k), float64
     above = cumulative_share(s) > alpha
     # r is the first index whose share exceeds alpha.  None exceeds 1: all k pairs are meant, but argmax gives 0.
     r = int(above.int().argmax()) if above.any() or compat else len(s)
-    u, v = u.to(task_vector.dtype), v.to(task_vector.dtype)
-    projected = u.T @ task_vector  # (k, n)
-    removed = v.T.clone()  # (k, n), becomes the coefficients of u
-    removed[:r] = (projected[:r] @ v[:, :r]) @ v[:, :r].T
+    projected = (u if zero_diagonal else u[:, :r]).T @ task_vector.double()  # (k or r, n)
+    removed = (projected[:r] @ v[:, :r]) @ v[:, :r].T  # (r, n), coefficients of u
     if zero_diagonal:
-        removed[r:] *= (projected[r:] * v[:, r:].T).sum(1, keepdim=True)
-    else:
-        removed, u = removed[:r], u[:, :r]
-    return torch.addmm(task_vector, u, removed, alpha=-1)
+        rest = v[:, r:].T
+        removed = torch.cat([removed, (projected[r:] * rest).sum(1, keepdim=True) * rest])
+    dtype = task_vector.dtype  # sums are behind us: the last product alone may round as the result does
+    return torch.addmm(task_vector, u[:, : len(removed)].to(dtype), removed.to(dtype), alpha=-1)
 
 
 def _rescale(merged: Tensor, ctx: Context, **_) -> Tensor:

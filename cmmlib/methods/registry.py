@@ -9,7 +9,9 @@ A method is a pure function of one parameter tensor at a time::
 ``merged`` is what the method has accumulated for this parameter so far (zeros before the first model),
 ``task_vector`` is the new model's parameter minus the base's, and what is returned becomes the next
 ``merged``.  Keyword-only arguments are the method's hyper-parameters; their annotations are checked.
-A function may return ``(tensor, {"quantity": number})``; the numbers are summarised over layers in the history.
+A function may return ``(merged, {"quantity": number})``; the numbers are summarised over layers in the history.
+``merged`` may also be a dict of named tensors of any shape, if the method returns one (before the first model it is zeros
+all the same); then the method's ``finish`` turns it into the task vector.
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ from torch import Tensor
 Kind = Literal["linear", "other", "free"]
 """``linear``: the 2-D weight of a linear layer, shaped (out, in).  ``free``: a parameter held by a module that
 has submodules (CLIP's ``class_embedding``), which the published code never visits.  ``other``: all else."""
+
+
+Value = Tensor | dict[str, Tensor]
+"""What a method accumulates for one parameter."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,8 @@ class Method:
         paper: link to its source.
         survey: ``survey(pairs, ctx, **params)``, run once per model before its steps; ``pairs`` may be iterated
             several times and yields ``(merged, task_vector)`` for every parameter.  For whole-model quantities.
-        finish: ``finish(merged, ctx, **params)`` gives the final task vector of one parameter (default: as it is).
+        finish: ``finish(merged, ctx, **params)`` gives the final task vector of one parameter (default: as it is; needed
+            where ``merged`` is a dict of tensors).
         summary: ``summary(ctx, **params)`` gives whole-model quantities for the history.
         check: ``check(params, layers)`` raises ValueError for parameters that do not go together;
             ``layers`` maps parameter names to kinds.

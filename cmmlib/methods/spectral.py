@@ -24,25 +24,31 @@ class SVD(NamedTuple):
         return SVD(self.u[:, :rank], self.s[:rank], self.v[:, :rank])
 
 
-def thin_svd(matrix: Tensor) -> SVD:
+def gram(matrix: Tensor) -> Tensor:
+    """The smaller of M Mᵀ and Mᵀ M, in float64."""
+    matrix = matrix.double()
+    return matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+
+
+def thin_svd(matrix: Tensor, gram_matrix: Tensor | None = None) -> SVD:
     """Thin SVD of an (m, n) matrix from one symmetric eigendecomposition of its smaller Gram matrix, in float64.
 
     k is the number of singular values above `RANK_TOLERANCE` times the largest.  The signs of a pair of vectors,
     and the basis inside a repeated singular value, are arbitrary.
+
+    Args:
+        gram_matrix: ``gram(matrix)``, where it is at hand.
     """
-    matrix = matrix.double()
     if matrix.shape[0] > matrix.shape[1]:
-        v, s, u = thin_svd(matrix.T)
+        v, s, u = thin_svd(matrix.T, gram_matrix)
         return SVD(u, s, v)
-    _, u = torch.linalg.eigh(matrix @ matrix.T)  # ascending
-    u = u.flip(1)
-    scaled_v = matrix.T @ u  # (n, m), column i is s_i v_i
+    values, u = torch.linalg.eigh(gram(matrix) if gram_matrix is None else gram_matrix)  # ascending
+    rank = int((values > RANK_TOLERANCE**2 * values[-1:]).sum())
+    u = u[:, len(values) - rank :].flip(1)
+    scaled_v = matrix.double().T @ u  # (n, k), column i is s_i v_i
     # the norms of the columns are far more accurate than the roots of the eigenvalues for the small s_i
     s = torch.linalg.vector_norm(scaled_v, dim=0)
-    s, order = s.sort(descending=True, stable=True)
-    rank = int((s > RANK_TOLERANCE * s[:1]).sum())
-    order = order[:rank]
-    return SVD(u[:, order], s[:rank], scaled_v[:, order] / s[:rank])
+    return SVD(u, s, scaled_v / s)
 
 
 def cumulative_share(s: Tensor) -> Tensor:

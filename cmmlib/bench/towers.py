@@ -1,0 +1,59 @@
+"""Random vision towers with the shapes of CLIP's, and task vectors like those of fine-tuning."""
+
+from __future__ import annotations
+
+import math
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+Model = dict[str, Tensor]
+BACKBONES = {"ViT-B/32": (768, 12, 32), "ViT-B/16": (768, 12, 16), "ViT-L/14": (1024, 24, 14)}  # width, depth, patch
+LINEAR = ["*_proj.weight", "*.fc?.weight"]
+
+
+def is_linear(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in LINEAR)
+
+
+def shapes(backbone: str, layers: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the parameters of a vision tower of ``layers`` transformer layers."""
+    width, _, patch = BACKBONES[backbone]
+    positions = (224 // patch) ** 2 + 1
+    result: dict[str, tuple[int, ...]] = {
+        "embeddings.class_embedding": (width,),
+        "embeddings.patch_embedding.weight": (width, 3, patch, patch),
+        "embeddings.position_embedding.weight": (positions, width),
+    }
+    for i in range(layers):
+        linear = {f"self_attn.{k}_proj": (width, width) for k in ("q", "k", "v", "out")}
+        linear |= {"mlp.fc1": (4 * width, width), "mlp.fc2": (width, 4 * width)}
+        for name, shape in linear.items():
+            result |= {f"encoder.layers.{i}.{name}.weight": shape, f"encoder.layers.{i}.{name}.bias": shape[:1]}
+        for norm in ("layer_norm1", "layer_norm2"):
+            result |= {f"encoder.layers.{i}.{norm}.{part}": (width,) for part in ("weight", "bias")}
+    for norm in ("pre_layrnorm", "post_layernorm"):
+        result |= {f"{norm}.{part}": (width,) for part in ("weight", "bias")}
+    return result
+
+
+def task_vector(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """A sum of min(m, n)/8 random rank-one terms whose lengths fall like 1/i, and white noise.
+
+    The largest singular value of the noise is a tenth of the first term's; entries are of the size that fine-tuning
+    gives, about 1e-4.
+    """
+    noise = torch.randn(shape, generator=generator)
+    if len(shape) != 2:
+        return 1e-4 * noise
+    m, n = shape
+    rank = min(m, n) // 8
+    left, right = torch.randn(m, rank, generator=generator), torch.randn(rank, n, generator=generator)
+    decaying = (left / torch.arange(1, rank + 1)) @ right / math.sqrt(m * n)  # first singular value about 1
+    return 0.05 * (decaying + 0.1 * noise / (math.sqrt(m) + math.sqrt(n)))
+
+
+def random_model(base: Model, seed: int) -> Model:
+    generator = torch.Generator().manual_seed(seed)
+    return {name: tensor + task_vector(tuple(tensor.shape), generator) for name, tensor in base.items()}

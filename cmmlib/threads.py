@@ -1,0 +1,38 @@
+"""Layers side by side: one thread each, instead of all threads on one layer after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``map(function, items)`` on as many threads as torch may use, each of them computing with a single one.
+
+    A symmetric eigendecomposition gains little from a second core; two of them side by side gain all of it.  And as no
+    sum is split among threads, the results do not depend on how many there are.  ``items`` are drawn in this thread and
+    results given in order; at most one more than there are threads is in flight, so memory stays bounded.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield from map(function, items)
+        return
+    pending: deque = deque()
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+            torch.set_num_threads(threads)
