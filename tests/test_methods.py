@@ -635,14 +635,14 @@ def test_merging_scales_with_the_task_vectors(name: str, params: dict):
 
 def test_the_six_methods_are_registered_with_their_papers():
     ours = {name for name in method_names() if registry._is_ours(get_method(name).step)}
-    assert ours == {"weight_average", "task_arithmetic", "ties", "magmax", "opcm", "dop"}
+    assert ours == {"weight_average", "task_arithmetic", "ties", "magmax", "opcm", "dop", "dop_all"}
     assert all(get_method(name).paper.startswith("https://") for name in ours)
 
 
 @pytest.mark.parametrize("name", ["opmc", "", None, ["opcm"]])
 def test_an_unknown_method_is_named_with_the_known_ones(name: object):
     with pytest.raises(
-        ValueError, match=r"unknown method .*known are dop, magmax, opcm, task_arithmetic, ties, weight_average"
+        ValueError, match=r"unknown method .*known are dop, dop_all, magmax, opcm, task_arithmetic, ties, weight_average"
     ):
         get_method(name)
 
