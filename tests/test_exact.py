@@ -240,7 +240,7 @@ def test_all_task_dop_keeps_a_state_of_constant_size():
     merger = ContinualMerger({"w": torch.zeros(4, 6)}, "dop_all", linear=["w"], svd_proj_space="uv")
     for tau in taus((4, 6)):
         merger.add({"w": tau.float()})
-        sizes.append({name: tuple(part.shape) for name, part in merger._running["w"].items()})
+        sizes.append({name: tuple(part.shape) for name, part in merger._now.running["w"].items()})
     assert sizes == [{"r": (4, 6), "p": (4, 4), "q": (6, 6)}] * 4
 
 
