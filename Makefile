@@ -32,7 +32,7 @@ fuzz: $(VENV)/.ready
 
 # 6 GB on disk; METHOD and SET choose what merges
 memory: $(VENV)/.ready
-	$(BIN)/python benchmarks/memory.py $(SCRATCH) --method $(or $(METHOD),opcm) $(addprefix --set ,$(SET))
+	$(BIN)/python -m cmmlib.bench.memory $(SCRATCH) --method $(or $(METHOD),opcm) $(addprefix --set ,$(SET))
 
 # exports opened by transformers 4 too, in an environment of its own
 export-test: $(VENV)/.ready $(VENV)4/.ready

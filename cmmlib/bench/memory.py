@@ -1,6 +1,6 @@
 """What `cmm add` takes for a ViT-L/14 vision tower (1.2 GB of float32): peak resident memory and time, model by model.
 
-    python benchmarks/memory.py FOLDER [--models 10] [--layers 24] [--method opcm] [--set P=VALUE]
+    python -m cmmlib.bench.memory FOLDER [--models 10] [--layers 24] [--method opcm] [--set P=VALUE]
 
 Weights are random in the real shapes.  Needs 1.2 GB on disk for the base, the model under way and two generations each.
 """
