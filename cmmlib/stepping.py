@@ -113,13 +113,15 @@ class Stepper:
     def _step(self, inputs: tuple[Value, Tensor, Context]) -> tuple[Value, dict[str, float]]:
         accumulated, tau, context = inputs
         result = self.method.step(accumulated, tau, context, **self.params)
-        tensor, report = result if isinstance(result, tuple) else (result, {})
-        if tensor.shape != tau.shape or not torch.isfinite(tensor).all():
+        value, report = result if isinstance(result, tuple) else (result, {})
+        shape = tuple(value.shape) if isinstance(value, Tensor) else tuple(tau.shape)  # parts may have any shape
+        finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors_of(value))
+        if shape != tuple(tau.shape) or not finite:
             raise ValueError(
-                f"method {self.method.name!r} returned a tensor of shape {tuple(tensor.shape)} for {context.name!r} of "
-                f"shape {tuple(tau.shape)}, finite: {bool(torch.isfinite(tensor).all())}; a method bug or extreme parameters"
+                f"method {self.method.name!r} returned a tensor of shape {shape} for {context.name!r} of shape "
+                f"{tuple(tau.shape)}, finite: {finite}; a method bug or extreme parameters"
             )
-        return tensor, report
+        return value, report
 
     def _finished(self, key: str, now: Standing) -> Tensor:
         tensor = _on(now.running[key], self.device)
