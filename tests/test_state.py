@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cmmlib import ContinualMerger, merge, state
+from cmmlib.methods import registry
 from cmmlib.state import StateInUse
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -104,6 +105,25 @@ def test_transposed_weights_go_on_bit_for_bit(tmp_path: Path):
         alone.add(model)
         ContinualMerger.load(tmp_path / "state").add(model)
     assert same(ContinualMerger.load(tmp_path / "state").merged(), alone.merged())
+
+
+def test_a_method_of_several_tensors_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
+
+    @registry.method(finish=lambda value, ctx: value["sum"] / ctx.t + value["rows"].unsqueeze(-1))
+    def parted(merged, task_vector, ctx):
+        old = merged if ctx.t > 1 else {"sum": merged, "rows": merged.sum(-1)}
+        return {"sum": old["sum"] + task_vector, "rows": old["rows"] + 0.01 * task_vector.sum(-1)}
+
+    torch.manual_seed(0)
+    base = {"a": torch.randn(3, 4), "b": torch.randn(5, 2)}
+    models = [{key: x + 0.01 * torch.randn_like(x) for key, x in base.items()} for _ in range(3)]
+    alone = ContinualMerger(base, "parted")
+    alone.save(tmp_path / "state")
+    for model in models:
+        alone.add(model)
+        ContinualMerger.load(tmp_path / "state", base=base).add(model)
+    assert same(ContinualMerger.load(tmp_path / "state", base=base).merged(), alone.merged())
 
 
 def test_a_method_may_keep_several_tensors_per_parameter(tmp_path: Path):
