@@ -143,8 +143,8 @@ def examine(
         if hash_base:
             base_hash.update(key, old)
         w0 = compute(old)
-        squares.append(torch.sum((compute(new) - w0).double() ** 2).item())
-        base_squares.append(torch.sum(w0.double() ** 2).item())
+        squares.append(torch.linalg.vector_norm(compute(new) - w0, dtype=torch.float64).item() ** 2)
+        base_squares.append(torch.linalg.vector_norm(w0, dtype=torch.float64).item() ** 2)
         if not math.isfinite(squares[-1]):
             guilty = source if not torch.isfinite(new).all() else base
             raise ValueError(f"{guilty.label}: {guilty.names[key]!r} holds NaN or infinity; the checkpoint is broken")
