@@ -26,7 +26,10 @@ REPRODUCE: dict[str, dict[str, Any]] = {
         "adam_seeds": [40, 41, 42],
     },
 }
-"""What the full run injects into the notebooks, the curves first, since their sequences serve the table too; their committed defaults are the quick setting."""
+"""What the full run injects into the notebooks, whose committed defaults are the quick setting.
+
+The curves come first: the table then finds most of its sequences done.
+"""
 
 QUICK: dict[str, dict[str, Any]] = {
     "02_main_table": {"num_tasks": [8], "seeds": [40, 41, 42], "adam_seeds": []},
