@@ -144,8 +144,12 @@ class ContinualMerger(Stepper):
             try:
                 reports, squares = [], []
                 inputs = (self._inputs(key, source, survey) for key in self._each("merging"))
-                mapped = side_by_side if self.method.layerwise and self.device.type == "cpu" else map
-                for key, (value, report) in zip(self._keys, mapped(self._step, inputs), strict=True):
+                if self.method.layerwise and self.device.type == "cpu":
+                    # a merge that lives in a folder is to take little memory: one layer at a time
+                    stepped = side_by_side(self._step, inputs, at_most=1 if self._home.on_disk else None)
+                else:
+                    stepped = map(self._step, inputs)
+                for key, (value, report) in zip(self._keys, stepped, strict=True):
                     reports += [report] if report else []
                     squares += [square(tensor) for tensor in tensors_of(value)]
                     draft.put(key, value)

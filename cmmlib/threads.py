@@ -12,23 +12,35 @@ import torch
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
-def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def side_by_side(
+    function: Callable[[Item], Result], items: Iterable[Item], *, at_most: int | None = None
+) -> Iterator[Result]:
     """``map(function, items)`` on as many threads as torch may use, each of them computing with a single one.
 
     A symmetric eigendecomposition gains little from a second core; two of them side by side gain all of it.  And as no
     sum is split among threads, the results do not depend on how many there are.  ``items`` are drawn in this thread and
     results given in order; at most one more than there are threads is in flight, so memory stays bounded.
+
+    Args:
+        at_most: how many threads to use, where memory is dearer than time; the results are the same.
     """
     threads = torch.get_num_threads()
-    if threads == 1:
-        yield from map(function, items)
+    workers = min(threads, at_most or threads)
+    if workers == 1:
+        for item in items:
+            torch.set_num_threads(1)
+            try:
+                result = function(item)
+            finally:
+                torch.set_num_threads(threads)  # what the caller does with it is the caller's
+            yield result
         return
     pending: deque = deque()
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
-                if len(pending) > threads:
+                if len(pending) > workers:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
