@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from tabulate import tabulate
+
+from .files import write_flushed
 
 
 def reference_means(references: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
@@ -105,12 +106,7 @@ def save_table(summary: pd.DataFrame, path: str | Path) -> list[Path]:
 
 
 def write_text(target: Path, text: str) -> Path:
-    """Write a text file, whole or not at all."""
+    """Write a text file, whole or not at all, with its folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_flushed(target, text)
     return target
