@@ -32,7 +32,8 @@ class Suite(Protocol):
     name: str
     backbones: tuple[str, ...]
     tasks: tuple[Task, ...]
-    content_hash: str  # changes whenever any score could change
+    limit: int | None  # at most so many images per test set, for a quick look; None for all
+    content_hash: str  # changes whenever any score could change, with `limit` too
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
         """The first `n` task names in suite order, all for None."""
@@ -47,7 +48,15 @@ class Suite(Protocol):
         ...
 
     def test_set(self, task_name: str) -> Dataset:
-        """Test split with the columns image (PIL) and label (ClassLabel)."""
+        """Test split with the columns image (PIL) and label (an int, or a ClassLabel), `limit` rows of it at most."""
+        ...
+
+    def test_set_key(self, task_name: str) -> str:
+        """Names content and order of `test_set`: equal keys, equal rows.  Costs no pass over the images."""
+        ...
+
+    def sources(self) -> list[dict[str, str]]:
+        """What has been used so far: ``kind`` (model or dataset), ``id``, ``place`` (hub or a path), ``revision``."""
         ...
 
 
