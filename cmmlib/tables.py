@@ -35,7 +35,8 @@ def summary(per_run: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
         references: `reference_means`.
 
     Returns:
-        Columns ``label``, ``num_tasks``, ``orders``; of ``acc`` and ``bwt`` each ``_mean``, ``_std``, ``_low``, ``_high``.  What needs more than one order is NaN for one, and so is all but ``acc_mean`` of the reference rows.
+        Columns ``label``, ``num_tasks``, ``orders``; of ``acc``, ``bwt`` each ``_mean``, ``_std``, ``_low``, ``_high``.
+        What needs more than one order is NaN for one, and so is all but ``acc_mean`` of the reference rows.
     """
     grouped = per_run.groupby(["label", "num_tasks"], sort=False)
     spreads = {"mean": "mean", "std": "std", "low": _low, "high": _high}
