@@ -47,7 +47,7 @@ def run_grid(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     workers = workers or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
     tasks = suite.task_names(max(run.num_tasks for run in runs))
-    if not _missing(suite, backbone, runs, results)[0] and references_known(suite, backbone, len(tasks), results):
+    if not work_left(suite, backbone, runs, results)[0] and references_known(suite, backbone, len(tasks), results):
         return  # neither models nor images are needed
     with _one_thread():
         scorer = ZeroShotScorer(suite, backbone, device=device)
@@ -57,7 +57,7 @@ def run_grid(
         results.note_sources(suite.content_hash, suite.sources())
         pace = results.pace(suite.name, backbone, device)
         run_references(suite, backbone, len(tasks), results, scorer, pace.learn)
-        pending, scores, merges = _missing(suite, backbone, runs, results)
+        pending, scores, merges = work_left(suite, backbone, runs, results)
         left = Counter({SCORING: sum(count * scorer.size(task) for task, count in scores.items())}) + merges
         if not pending:
             return
@@ -77,7 +77,7 @@ def run_grid(
                 results.keep_pace(suite.name, backbone, device, pace)
 
 
-def _missing(
+def work_left(
     suite: Suite, backbone: str, runs: Sequence[Run], results: Results
 ) -> tuple[list[Run], Counter[str], Counter[str]]:
     """What ``results`` does not hold: the runs that need it, scores to measure by task, and models to merge by row."""

@@ -152,6 +152,31 @@ class Results:
         with self._connected() as connection:
             return pd.read_sql_query(query, connection, params=(suite_hash,))
 
+    def absorb(self, other: Results) -> int:
+        """Take over the scores and sources of another store, as of a part of the grid that ran elsewhere.
+
+        Returns:
+            the number of scores that were not here yet.
+
+        Raises:
+            ValueError: the other's come from another revision of a model or data set; nothing is taken over.
+        """
+        with other._connected() as theirs:
+            scores = theirs.execute("SELECT * FROM scores").fetchall()
+            sources = theirs.execute("SELECT * FROM sources").fetchall()
+        by_suite: dict[str, list[dict[str, str]]] = {}
+        for suite_hash, *row in sources:
+            by_suite.setdefault(suite_hash, []).append(dict(zip(("kind", "id", "place", "revision"), row, strict=True)))
+        for suite_hash, rows in by_suite.items():
+            self.note_sources(suite_hash, rows)
+        with self._connected() as ours:
+            ours.execute("BEGIN IMMEDIATE")
+            before = ours.total_changes
+            ours.executemany(f"INSERT OR IGNORE INTO scores VALUES ({', '.join('?' * (len(_KEY) + 4))})", scores)
+            taken = ours.total_changes - before
+            ours.execute("COMMIT")
+        return taken
+
     def pace(self, suite: str, backbone: str, device: str) -> Pace:
         """What each kind of work has cost so far, for estimates."""
         query = "SELECT kind, amount, seconds FROM pace WHERE (suite, backbone, device) = (?, ?, ?)"

@@ -110,3 +110,24 @@ def test_pace_is_kept_per_backbone_and_device(tmp_path):
     store.keep_pace("s", "b", "cpu", pace)
     assert Results(store.path).pace("s", "b", "cpu") == pace
     assert store.pace("s", "b", "cuda") == store.pace("s", "other", "cpu") == Pace()
+
+
+def test_parts_of_a_grid_that_ran_elsewhere_come_together(tmp_path):
+    store, other = Results(tmp_path / "scores.sqlite"), Results(tmp_path / "other.sqlite")
+    store.put(model(1), {"a": Score(1, 4)})
+    other.put(model(1), {"a": Score(3, 4), "b": Score(2, 4)})
+    other.put(model(2), {"a": Score(4, 4)})
+    other.note_sources("h", [source("abc")])
+    assert store.absorb(other) == 2 and store.absorb(other) == 0
+    assert store.get(model(1)) == {"a": Score(1, 4), "b": Score(2, 4)} and store.get(model(2)) == {"a": Score(4, 4)}
+    assert store.sources("h").to_dict("records") == [source("abc")]
+
+
+def test_scores_from_another_revision_are_not_taken_over(tmp_path):
+    store, other = Results(tmp_path / "scores.sqlite"), Results(tmp_path / "other.sqlite")
+    store.note_sources("h", [source("abc")])
+    other.note_sources("h", [source("def")])
+    other.put(model(1), {"a": Score(1, 4)})
+    with pytest.raises(ValueError, match="another store"):
+        store.absorb(other)
+    assert store.get(model(1)) == {}
