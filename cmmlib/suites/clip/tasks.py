@@ -3,7 +3,7 @@
 The 8-task suite is the first 8, the 14-task suite the first 14.  Prompts are those of CLIP's authors where they published
 some, else those that the fine-tuned towers were trained with; all are in FusionBench (see class_names.py).  The package
 clip-benchmark 1.6.2 has the same, but others for SVHN (6), RESISC45 (4) and PCAM (2), and none for Fashion-MNIST, EMNIST
-letters and KMNIST.  Numbers of images are those of the data sets' pages on the hub.
+letters and KMNIST.  Numbers of images are the splits' published sizes.
 """
 
 from __future__ import annotations
