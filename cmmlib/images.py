@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .files import flush, read_json, require_space, sync_folder, write_flushed
+from .files import flush, read_json, require_space, write_flushed
 from .paths import cache_dir
 
 if TYPE_CHECKING:
@@ -138,7 +138,6 @@ class TestImages:
                 except OSError:  # another process was first, where there are no locks
                     if not self.folder.exists():
                         raise
-                sync_folder(self.folder.parent)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
 
@@ -224,7 +223,6 @@ def write_images(folder: Path, suite: Suite, task: str, processor: CLIPImageProc
     for name in ("pixels.npy", "labels.npy"):
         flush(folder / name)
     write_flushed(folder / "about.json", json.dumps(about, indent=1))
-    sync_folder(folder)
 
 
 def _chunks(images: Dataset, processor: CLIPImageProcessorPil, workers: int) -> Iterator[np.ndarray]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ class FakeSuite:
 def base(tmp_path_factory):
     """A folder with the mini suite's base."""
     folder = tmp_path_factory.mktemp("base") / "base"
-    shutil.copytree(MiniSuite().folder / "base", folder)
+    shutil.copytree(MiniSuite().base(MiniSuite.backbones[0]), folder)
     return folder
 
 
@@ -115,7 +116,7 @@ def test_predictions_are_those_of_a_loop_over_single_images(suite, scorer, base,
     assert scorer.score(towers[name], [task])[task] == (int((expected == labels).sum()), len(labels))
 
 
-def test_predictions_on_the_mini_suite_are_those_of_a_loop(tmp_path_factory):
+def test_predictions_on_the_mini_suite_are_those_of_a_loop():
     class Mini(MiniSuite):
         def test_set_key(self, task):
             return f"{self.content_hash} {task}"
@@ -265,11 +266,18 @@ def test_a_head_belongs_to_weights_and_prompts(suite, scorer, base, tmp_path):
 
 
 def test_the_next_item_is_worked_on_before_it_is_asked_for():
-    begun = []
-    results = ahead(lambda i: begun.append(i) or 10 * i, range(4))
-    assert next(results) == 0 and begun[0] == 0
-    rest = list(results)
-    assert rest == [10, 20, 30] and begun == [0, 1, 2, 3]
+    begun = [threading.Event() for _ in range(4)]
+    results = ahead(lambda i: begun[i].set() or 10 * i, range(4))
+    assert next(results) == 0
+    assert begun[1].wait(10) and not begun[2].wait(0.05)
+    assert list(results) == [10, 20, 30]
+
+
+def test_tensors_are_copied_only_where_they_lie_askew(scorer):
+    whole = torch.zeros(101)
+    assert scorer._placed(whole[:100]).data_ptr() == whole.data_ptr()
+    assert scorer._placed(whole[1:]).data_ptr() % 64 == 0
+    assert scorer._placed(whole.half()).dtype == torch.float32
 
 
 @pytest.mark.parametrize("spoken", ["older", "newer"])
