@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # datasets takes seconds to import
     from datasets import Dataset
 
 __all__ = ["Suite", "Task", "load_suite"]
 
-SUITES = ("mini",)
+SUITES = {"mini": (), "clip": ("models_dir", "data_dir", "revisions", "accept_labels")}
+"""What each suite takes besides `limit`."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,54 @@ class Suite(Protocol):
         ...
 
 
-def load_suite(name: str) -> Suite:
-    """The suite of that name; ValueError with the known names for any other."""
-    if name == "mini":
-        from .mini import MiniSuite
+class Limited:
+    """A suite with at most `limit` images per test set, the floor(i · n / limit)-th: many data sets are sorted by class."""
 
-        return MiniSuite()
-    raise ValueError(f"unknown suite {name!r}; known suites: {', '.join(SUITES)}")
+    def __init__(self, suite: Suite, limit: int) -> None:
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ValueError(f"limit is {limit!r}: give a number of images per test set, at least 1, or None for all")
+        self.suite, self.limit = suite, limit
+        self.name, self.backbones, self.tasks = suite.name, suite.backbones, suite.tasks
+        self.task_names, self.base, self.checkpoint = suite.task_names, suite.base, suite.checkpoint
+        self.sources = suite.sources
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of the whole suite's and of the limit."""
+        return sha256(f"{self.suite.content_hash} limit {self.limit}".encode()).hexdigest()
+
+    def test_set(self, task_name: str) -> Dataset:
+        """At most `limit` rows of the whole test set, evenly spaced."""
+        whole = self.suite.test_set(task_name)
+        if len(whole) <= self.limit:
+            return whole
+        return whole.select([i * len(whole) // self.limit for i in range(self.limit)])
+
+    def test_set_key(self, task_name: str) -> str:
+        """The whole test set's, and the limit."""
+        return f"{self.suite.test_set_key(task_name)} limit {self.limit}"
+
+
+def load_suite(name: str, *, limit: int | None = None, **where: Any) -> Suite:
+    """The suite of that name.
+
+    Args:
+        name: "mini" or "clip".
+        limit: at most so many images per test set, evenly spaced; None for all.
+        where: for "clip", where models and data sets come from: models_dir, data_dir, revisions, accept_labels; see
+            `cmmlib.suites.clip.ClipSuite`.
+
+    Raises:
+        ValueError: unknown name, an option that the suite does not take, or a bad one.
+    """
+    if name not in SUITES:
+        raise ValueError(f"unknown suite {name!r}; known suites: {', '.join(SUITES)}")
+    if unknown := where.keys() - set(SUITES[name]):
+        takes = ", ".join(("limit", *SUITES[name]))
+        raise ValueError(f"suite {name} does not take {', '.join(sorted(unknown))}; it takes {takes}")
+    if name == "mini":
+        from .mini import MiniSuite as Loaded
+    else:
+        from .clip import ClipSuite as Loaded
+    suite = Loaded(**where)
+    return suite if limit is None else Limited(suite, limit)

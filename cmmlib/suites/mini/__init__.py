@@ -37,6 +37,7 @@ class MiniSuite:
     name = "mini"
     backbones = (BACKBONE,)
     tasks: tuple[MiniTask, ...] = TASKS
+    limit = None
 
     def __init__(self, folder: Path = ZOO) -> None:
         self.folder = folder
@@ -130,6 +131,15 @@ class MiniSuite:
         target = self.root / "data" / task_name
         self._ensure(target, write, measure, self.checksums["test_sets"][task_name], f"test set of task {task_name}")
         return datasets.Dataset(datasets.table.InMemoryTable(parquet.read_table(target / file)), split="test")
+
+    def test_set_key(self, task_name: str) -> str:
+        """The committed checksum of a test set."""
+        _check("task", task_name, self.task_names())
+        return f"mini {task_name} {self.checksums['test_sets'][task_name]}"
+
+    def sources(self) -> list[dict[str, str]]:
+        """The zoo: one row."""
+        return [{"kind": "suite", "id": "mini", "place": str(self.folder), "revision": self.content_hash}]
 
     def _ensure(
         self,
