@@ -9,7 +9,7 @@ import glob
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 PROCESSOR_FILES = (
@@ -90,6 +90,11 @@ def download(repo: str, names: Sequence[str], commit: str, kind: str = "model") 
         FileNotFoundError: see `fetch`; or the cache holds only some of them and the hub cannot be reached.
         OSError: the disk is full.
     """
+    from huggingface_hub import try_to_load_from_cache
+
+    found = [try_to_load_from_cache(repo, name, revision=commit, repo_type=kind) for name in names]
+    if found and all(isinstance(path, str) for path in found):  # no request, and no progress bar
+        return Path(found[0]).parents[len(PurePosixPath(names[0]).parts) - 1]
     folder = _download(repo, [glob.escape(name) for name in names], commit, kind)
     if missing := [name for name in names if not (folder / name).exists()]:
         raise FileNotFoundError(f"{repo}: {', '.join(missing)} not in the local hub cache, and the hub cannot be reached")

@@ -186,8 +186,12 @@ def _parquet_rows(paths: Sequence[Path], task: ClipTask, where: str) -> Iterator
         try:
             with parquet.ParquetFile(path) as file:
                 _check_columns(file.schema_arrow.names, task, where)
-                for batch in file.iter_batches(_ROWS, columns=[task.image, task.label]):
-                    yield batch.column(task.image), batch.column(task.label)
+                groups = file.num_row_groups
+            for group in range(groups):
+                # a reader of its own for each: one for all keeps what it has read, up to the size of the file
+                with parquet.ParquetFile(path) as file:
+                    for batch in file.iter_batches(_ROWS, row_groups=[group], columns=[task.image, task.label]):
+                        yield batch.column(task.image), batch.column(task.label)
         except pa.ArrowInvalid as error:
             raise ValueError(f"{path} is damaged: remove it and fetch it again ({error})") from None
 
