@@ -27,6 +27,7 @@ from ..merger import ContinualMerger
 from ..methods.dop_all import solve
 from ..stepping import tensors_of
 from ..tables import write_text
+from ..threads import side_by_side
 from .__main__ import seconds
 from .towers import BACKBONES, LINEAR, Model, is_linear, random_model, shapes
 
@@ -52,7 +53,7 @@ def dop_all_anew(base: Model, models: list[Model], ridge: float = 1e-3) -> Model
             p, r = p + outer, r + outer @ tau
         return base[name] + solve({"p": p, "r": r}, ridge).to(base[name].dtype)
 
-    return {name: merge(name) for name in base}
+    return dict(zip(base, side_by_side(merge, base), strict=True))
 
 
 def ties_at_once(base: Model, models: list[Model], share: float = 0.2) -> Model:
