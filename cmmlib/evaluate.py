@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Key = TypeVar("Key", bound=Hashable)
 Item, Result = TypeVar("Item"), TypeVar("Result")
 Tower = Mapping[str, Tensor]
-PRECISIONS = ("float32", "bfloat16")
 
 
 class Score(NamedTuple):
@@ -64,8 +63,9 @@ class ZeroShotScorer:
         backbone: one of ``suite.backbones``.
         batch_size: images per forward pass; default: 75 on a CPU, 512 on a GPU (not tuned).
         device: where to compute.
-        precision: ``bfloat16`` runs the vision tower under autocast.  ``float32`` is float32 on a GPU too: TF32, which
-            convolutions use there by default, is off while scoring.
+
+    A suite's precision ``bfloat16`` runs the vision tower under autocast.  ``float32`` is float32 on a GPU too: TF32, which
+    convolutions use there by default, is off while scoring.
     """
 
     def __init__(
@@ -75,13 +75,10 @@ class ZeroShotScorer:
         *,
         batch_size: int | None = None,
         device: str | torch.device = "cpu",
-        precision: str = "float32",
     ):
-        self.suite, self.backbone, self.precision = suite, backbone, precision
+        self.suite, self.backbone = suite, backbone
         self.device = torch.device(device)
         self.batch_size = batch_size or (75 if self.device.type == "cpu" else 512)
-        if precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {precision!r}; choices: {', '.join(PRECISIONS)}")
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device is {device!r}, but torch finds no CUDA device here")
         self.head = cache(self._head)
@@ -132,6 +129,18 @@ class ZeroShotScorer:
         for task in tasks:
             self._test_images(task)
             self.head(task)
+
+    def size(self, task: str) -> int:
+        """How many images a task is scored on."""
+        return len(self._test_images(task).labels)
+
+    @cached_property
+    def together(self) -> int:
+        """How many towers to keep until they are scored in one pass: on a GPU as memory allows, 8 at most.
+
+        On a CPU one pass for several gains nothing (``python -m cmmlib.bench.scoring``), so there each is scored alone.
+        """
+        return 1 if self.device.type == "cpu" else min(8, self._fitting())
 
     def score(self, tensors: Tower | None, tasks: Iterable[str]) -> dict[str, Score]:
         """Score a vision tower on tasks.
@@ -236,7 +245,7 @@ class ZeroShotScorer:
 
     def _embed(self, tower: Tower, batch: Tensor) -> Tensor:
         """Image embeddings (images, projection), not normalised."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.suite.precision == "bfloat16"):
             pooled = torch.func.functional_call(self._clip.vision_model, tower, (batch,)).pooler_output
         return self._clip.visual_projection(pooled.float())
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from . import checkpoints, evaluate, layers, merger, running, stepping, stream
+from . import checkpoints, evaluate, heads, images, layers, merger, running, stepping, stream
 from .checkpoints import open_model
 from .evaluate import ZeroShotScorer
 from .merger import ContinualMerger
@@ -104,7 +104,8 @@ def plan(
 @cache
 def _protocol_code() -> str:
     return code_hash(
-        inspect.getsource(module) for module in (merger, stepping, running, layers, checkpoints, stream, evaluate)
+        inspect.getsource(module)
+        for module in (merger, stepping, running, layers, checkpoints, stream, evaluate, images, heads)
     )
 
 
@@ -182,8 +183,8 @@ def _score(
     # asked anew: another process may have scored the same model meanwhile
     missing = {model: [task for task in wanted[model] if task not in results.get(model)] for model in models}
     missing = {model: tasks for model, tasks in missing.items() if tasks}
-    for task in {task for tasks in missing.values() for task in tasks}:
-        scorer.prepare(task)  # preparing is no scoring: it would spoil the estimate of the time that is left
+    # preparing is no scoring: it would spoil the estimate of the time that is left
+    scorer.prepare({task for tasks in missing.values() for task in tasks})
     start = time.perf_counter()
     scores = scorer.score_many({model: models[model] for model in missing}, missing)
     seconds = time.perf_counter() - start

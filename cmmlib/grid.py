@@ -49,11 +49,11 @@ def run_grid(
     tasks = suite.task_names(max(run.num_tasks for run in runs))
     if not work_left(suite, backbone, runs, results)[0] and references_known(suite, backbone, len(tasks), results):
         return  # neither models nor images are needed
+    scorer = ZeroShotScorer(suite, backbone, device=device)
+    for task in tasks:  # all is prepared once, before any worker asks for it
+        suite.checkpoint(backbone, task)
+    scorer.prepare(tasks)
     with _one_thread():
-        scorer = ZeroShotScorer(suite, backbone, device=device)
-        for task in tasks:  # prepared once, before any worker asks for it
-            suite.checkpoint(backbone, task)
-            scorer.prepare(task)
         results.note_sources(suite.content_hash, suite.sources())
         pace = results.pace(suite.name, backbone, device)
         run_references(suite, backbone, len(tasks), results, scorer, pace.learn)

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from cmmlib import hub as client
-from cmmlib.suites import Limited, load_suite
+from cmmlib.suites import Variant, load_suite
 from cmmlib.suites.clip import data, pins
 from cmmlib.suites.clip.tasks import TASKS, ClipTask
 
@@ -476,10 +476,10 @@ def test_bad_revisions_are_named(given: str, tmp_path: Path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: load_suite("mini", data_dir="x"), "suite mini does not take data_dir; it takes limit$"),
+        (lambda: load_suite("mini", data_dir="x"), "suite mini does not take data_dir; it takes limit, precision$"),
         (
-            lambda: load_suite("clip", precision=1),
-            "suite clip does not take precision; it takes limit, models_dir",
+            lambda: load_suite("clip", device=1),
+            "suite clip does not take device; it takes limit, precision, models_dir",
         ),
         (lambda: load_suite("clip", accept_labels=["mnst"]), "unknown task 'mnst' in suite clip; choices: sun397"),
         (lambda: load_suite("clip").base("ViT-B/8"), "unknown backbone 'ViT-B/8' in suite clip; choices: ViT-B/32"),
@@ -503,7 +503,7 @@ def test_a_limit_takes_evenly_spaced_rows_and_is_part_of_every_key(clip_folder: 
     assert (few.limit, whole.limit) == (7, None)
     assert few.content_hash != whole.content_hash != load_suite("mini").content_hash
     assert few.test_set_key("svhn") != whole.test_set_key("svhn")
-    assert Limited(whole, 99).test_set("svhn")["label"][:] == labels
+    assert Variant(whole, 99).test_set("svhn")["label"][:] == labels
     assert few.sources() == whole.sources()
 
 

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from cmmlib import evaluate, heads
 from cmmlib.evaluate import ZeroShotScorer, ahead, available_memory, no_tf32
-from cmmlib.suites import Task
+from cmmlib.suites import Task, Variant
 from cmmlib.suites.mini import MiniSuite
 
 TASKS = (
@@ -26,7 +26,7 @@ MODES = ("RGB", "L", "RGBA", "P")
 class FakeSuite:
     """The mini suite's base on two test sets of noise, of any size and mode."""
 
-    name, tasks, limit, content_hash = "fake", TASKS, None, "0"
+    name, tasks, limit, precision, content_hash = "fake", TASKS, None, "float32", "0"
     backbones = MiniSuite.backbones
 
     def __init__(self, base: str, images: int = 10) -> None:
@@ -194,7 +194,7 @@ def test_a_base_that_lacks_a_weight_is_an_error(suite, base, tmp_path):
 
 
 def test_bfloat16_stays_near_float32(suite, scorer, towers):
-    rough = ZeroShotScorer(suite, suite.backbones[0], batch_size=4, precision="bfloat16")
+    rough = ZeroShotScorer(Variant(suite, precision="bfloat16"), suite.backbones[0], batch_size=4)
     pixels = scorer.images("signs")[0][:4]
     with torch.inference_mode():
         exact, half = (s._embed(s._tower(towers["noise 1"]), pixels) for s in (scorer, rough))
@@ -204,8 +204,8 @@ def test_bfloat16_stays_near_float32(suite, scorer, towers):
 
 
 def test_bad_arguments_are_errors(suite):
-    with pytest.raises(ValueError, match="unknown precision 'half'; choices: float32, bfloat16"):
-        ZeroShotScorer(suite, suite.backbones[0], precision="half")
+    with pytest.raises(ValueError, match="precision is 'half'; choices: float32, bfloat16"):
+        Variant(suite, precision="half")
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="no CUDA device"):
             ZeroShotScorer(suite, suite.backbones[0], device="cuda")

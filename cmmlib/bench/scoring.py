@@ -35,7 +35,7 @@ TASK = Task("random", ("a", "b"), ("{}",))
 class RandomSuite:
     """One test set of random images, on the base in a folder."""
 
-    tasks, limit, content_hash = (TASK,), None, "0"
+    tasks, limit, precision, content_hash = (TASK,), None, "float32", "0"
 
     def __init__(self, name: str, base: str | Path, count: int, height: int, width: int, kind: str) -> None:
         import datasets
@@ -91,8 +91,8 @@ def in_turn(works: Mapping[object, Callable[[], object]], rounds: int) -> tuple[
     return {key: statistics.median(found) for key, found in times.items()}, ratios
 
 
-def bench_towers(suite: RandomSuite, device: str, precision: str, batch: int | None, rounds: int) -> list[list]:
-    scorer = ZeroShotScorer(suite, suite.name, device=device, precision=precision, batch_size=batch)
+def bench_towers(suite: RandomSuite, device: str, batch: int | None, rounds: int) -> list[list]:
+    scorer = ZeroShotScorer(suite, suite.name, device=device, batch_size=batch)
     own = scorer._tower(None)
     towers = {i: {name: tensor + 1e-4 for name, tensor in own.items()} for i in range(max(TOWERS))}
     images = len(suite.data)
@@ -101,7 +101,7 @@ def bench_towers(suite: RandomSuite, device: str, precision: str, batch: int | N
         return lambda: scorer.score_many({i: towers[i] for i in range(k)}, {i: [TASK.name] for i in range(k)}, together=k)
 
     times, ratios = in_turn({k: work(k) for k in TOWERS}, rounds)
-    what = f"{suite.name}, {device} {precision}, {images} images, batches of {scorer.batch_size}"
+    what = f"{suite.name}, {device} {suite.precision}, {images} images, batches of {scorer.batch_size}"
     return [[what, k, f"{k * images / times[k]:.1f}", f"{k / ratios[k]:.2f}"] for k in TOWERS]
 
 
@@ -156,14 +156,15 @@ def main() -> None:
             show(bench_reading(suite, 3 * options.rounds), ["image cache", "images per s", "ratio to first"])
         head = ["images × towers per s", "towers in one pass", "", "ratio to one"]
         for suite, batch in ((mini, None), (real, min(16, options.images))):
-            show(bench_towers(suite, "cpu", "float32", batch, options.rounds), head)
+            show(bench_towers(suite, "cpu", batch, options.rounds), head)
         if not gpu:
             print("CUDA: not measured")
             return
         many = RandomSuite("ViT-B/32", real.folder, options.gpu_images, 224, 224, "JPEG")
         many.key = "many"
         for precision in ("float32", "bfloat16"):
-            show(bench_towers(many, "cuda", precision, None, options.rounds), head)
+            many.precision = precision
+            show(bench_towers(many, "cuda", None, options.rounds), head)
 
 
 def show(rows: list[list], head: list[str]) -> None:

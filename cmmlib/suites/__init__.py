@@ -35,7 +35,8 @@ class Suite(Protocol):
     backbones: tuple[str, ...]
     tasks: tuple[Task, ...]
     limit: int | None  # at most so many images per test set, for a quick look; None for all
-    content_hash: str  # changes whenever any score could change, with `limit` too
+    precision: str  # in which its images are scored, see `cmmlib.evaluate.ZeroShotScorer`
+    content_hash: str  # changes whenever any score could change, with `limit` and `precision` too
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
         """The first `n` task names in suite order, all for None."""
@@ -62,40 +63,51 @@ class Suite(Protocol):
         ...
 
 
-class Limited:
-    """A suite with at most `limit` images per test set, the floor(i · n / limit)-th: many data sets are sorted by class."""
+PRECISIONS = ("float32", "bfloat16")
 
-    def __init__(self, suite: Suite, limit: int) -> None:
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+
+class Variant:
+    """A suite that is scored otherwise: on fewer images, or in another precision.  Its scores are kept apart.
+
+    With a `limit` the floor(i · n / limit)-th images of a test set are taken: many data sets are sorted by class.
+    """
+
+    def __init__(self, suite: Suite, limit: int | None = None, precision: str = "float32") -> None:
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise ValueError(f"limit is {limit!r}: give a number of images per test set, at least 1, or None for all")
-        self.suite, self.limit = suite, limit
-        self.name, self.backbones, self.tasks = suite.name, suite.backbones, suite.tasks
-        self.task_names, self.base, self.checkpoint = suite.task_names, suite.base, suite.checkpoint
-        self.sources = suite.sources
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision is {precision!r}; choices: {', '.join(PRECISIONS)}")
+        self.suite, self.limit, self.precision = suite, limit, precision
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "suite":  # not there yet while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.suite, name)
 
     @property
     def content_hash(self) -> str:
-        """Hash of the whole suite's and of the limit."""
-        return sha256(f"{self.suite.content_hash} limit {self.limit}".encode()).hexdigest()
+        """Hash of the whole suite's, the limit and the precision."""
+        return sha256(f"{self.suite.content_hash} limit {self.limit} {self.precision}".encode()).hexdigest()
 
     def test_set(self, task_name: str) -> Dataset:
         """At most `limit` rows of the whole test set, evenly spaced."""
         whole = self.suite.test_set(task_name)
-        if len(whole) <= self.limit:
+        if self.limit is None or len(whole) <= self.limit:
             return whole
         return whole.select([i * len(whole) // self.limit for i in range(self.limit)])
 
     def test_set_key(self, task_name: str) -> str:
         """The whole test set's, and the limit."""
-        return f"{self.suite.test_set_key(task_name)} limit {self.limit}"
+        return self.suite.test_set_key(task_name) + (f" limit {self.limit}" if self.limit else "")
 
 
-def load_suite(name: str, *, limit: int | None = None, **where: Any) -> Suite:
+def load_suite(name: str, *, limit: int | None = None, precision: str = "float32", **where: Any) -> Suite:
     """The suite of that name.
 
     Args:
         name: "mini" or "clip".
         limit: at most so many images per test set, evenly spaced; None for all.
+        precision: in which images are scored, ``float32`` or ``bfloat16``.
         where: for "clip", where models and data sets come from: models_dir, data_dir, revisions, accept_labels; see
             `cmmlib.suites.clip.ClipSuite`.
 
@@ -105,11 +117,11 @@ def load_suite(name: str, *, limit: int | None = None, **where: Any) -> Suite:
     if name not in SUITES:
         raise ValueError(f"unknown suite {name!r}; known suites: {', '.join(SUITES)}")
     if unknown := where.keys() - set(SUITES[name]):
-        takes = ", ".join(("limit", *SUITES[name]))
+        takes = ", ".join(("limit", "precision", *SUITES[name]))
         raise ValueError(f"suite {name} does not take {', '.join(sorted(unknown))}; it takes {takes}")
     if name == "mini":
         from .mini import MiniSuite as Loaded
     else:
         from .clip import ClipSuite as Loaded
     suite = Loaded(**where)
-    return suite if limit is None else Limited(suite, limit)
+    return suite if (limit, precision) == (None, "float32") else Variant(suite, limit, precision)

@@ -38,6 +38,7 @@ class ClipSuite:
     backbones = tuple(MODELS)
     tasks: tuple[ClipTask, ...] = TASKS
     limit = None
+    precision = "float32"
 
     def __init__(
         self,

@@ -38,6 +38,7 @@ class MiniSuite:
     backbones = (BACKBONE,)
     tasks: tuple[MiniTask, ...] = TASKS
     limit = None
+    precision = "float32"
 
     def __init__(self, folder: Path = ZOO) -> None:
         self.folder = folder
