@@ -136,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         "--backbone", action="append", metavar="NAME", help="one of the suite's, may be repeated (default: all of them)"
     )
     reproduce.add_argument("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
+    reproduce.add_argument("--orders", type=int, metavar="N", help="only the first N of the ten orders")
     reproduce.add_argument("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
     reproduce.add_argument("--workers", type=int, help="processes (default: one per core, or per CUDA device)")
     reproduce.add_argument("--device", help="where to merge and score (default: cuda where there is any, else cpu)")
@@ -183,6 +184,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     quick = arguments.quick
     if arguments.workers is not None and arguments.workers < 1:
         raise ValueError(f"--workers: expected at least 1, got {arguments.workers}")
+    if arguments.orders is not None and not 1 <= arguments.orders <= len(TEN):
+        raise ValueError(f"--orders: expected 1 to {len(TEN)}, got {arguments.orders}")
     options = {
         key: value if isinstance(value, int) else str(value)
         for key in ("limit", "precision", "models_dir", "data_dir", "revisions")
@@ -214,7 +217,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         common |= {"workers": arguments.workers, "device": arguments.device, "check": not arguments.no_check}
         for name, parameters in (QUICK if quick else REPRODUCE[suite.name]).items():
             target = out / "notebooks" / f"{name}.ipynb"
-            run_notebook(notebooks_dir() / f"{name}.ipynb", target, parameters | common)
+            run_notebook(notebooks_dir() / f"{name}.ipynb", target, _first_orders(parameters, arguments.orders) | common)
         tables.append(f"{suite.name}, {backbone}: {out}\n\n{(out / 'main_table.md').read_text()}")
     print("", *tables, sep="\n")
     print(f"ACC and BWT in per cent, mean ± standard deviation over orders; {time.monotonic() - start:.0f} s")
@@ -222,6 +225,16 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         f"tables, curves and executed notebooks lie there; scores and what can be made again (safe to remove): {cache_dir()}"
     )
     return 0
+
+
+def _first_orders(parameters: dict[str, Any], orders: int | None) -> dict[str, Any]:
+    """The parameters of a notebook with at most so many seeds, which are lists or lists by number of tasks."""
+    cut = dict(parameters)
+    for key in ("seeds", "adam_seeds"):
+        if key in cut:
+            given = cut[key]
+            cut[key] = {n: s[:orders] for n, s in given.items()} if isinstance(given, dict) else given[:orders]
+    return cut
 
 
 def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ def test_a_failing_cell_is_reported_with_the_place_to_look(tmp_path):
     [
         (["reproduce", "--suite", "nosuch"], "known"),
         (["reproduce", "--workers", "0"], "--workers"),
+        (["reproduce", "--orders", "11"], "--orders: expected 1 to 10"),
         (["reproduce", "--backbone", "ViT-H/14"], "suite mini has ViT-mini"),
         (["reproduce", "--limit", "0"], "limit is 0"),
         (["reproduce", "--precision", "half"], "float32, bfloat16"),
