@@ -170,7 +170,9 @@ def test_emulated_mgda_equals_the_recursion_written_out(seed: int, log_ratio: fl
     front, a = exact.Front(old, new), 0.8
     for _ in range(40):
         point = front.at(a)
-        g0, g1 = point.g0 / point.l0, point.g1 / point.l1
+        (g0, l0), (g1, l1) = (loss.gradient(point.x) for loss in (front.old, front.new))
+        assert (point.l0, point.l1) == (pytest.approx(l0), pytest.approx(l1))
+        g0, g1 = g0 / l0, g1 / l1
         c = dop.mgda_weight(*(float(torch.sum(p * q)) for p, q in ((g0, g0), (g0, g1), (g1, g1))))
         a = 0.99 * a + 0.01 * min(max(c, 0.0), 1.0)
     assert exact.follow_mgda(front, 0.8, 0.99, 40) == pytest.approx(a, abs=2e-3)
