@@ -178,6 +178,18 @@ def test_emulated_mgda_equals_the_recursion_written_out(seed: int, log_ratio: fl
     assert exact.follow_mgda(front, 0.8, 0.99, 40) == pytest.approx(a, abs=2e-3)
 
 
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_balance_needs_few_factorisations(factor: float, monkeypatch: pytest.MonkeyPatch):
+    g = torch.Generator().manual_seed(2)
+    old, new = (quadratic(f * torch.randn(24, 30, generator=g, dtype=f64), "uv", 0.99999) for f in (1.0, factor))
+    points, at = [], exact.Front.at
+    monkeypatch.setattr(exact.Front, "at", lambda front, a: points.append(a) or at(front, a))
+    found = exact.minimise(exact.Front(old, new), "balanced")
+    assert len(points) <= 3
+    assert found.l0 == pytest.approx(found.l1, rel=1e-8)
+    assert torch.allclose(found.x, exact.solve_exact(old, new, found.a)[0], rtol=0, atol=1e-8 * float(found.x.abs().max()))
+
+
 def test_emulated_mgda_ends_balanced_if_it_runs_for_ever():
     g = torch.Generator().manual_seed(1)
     old, new = (quadratic(torch.randn(5, 6, generator=g, dtype=f64), "uv", 0.99999) for _ in range(2))

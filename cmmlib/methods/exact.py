@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -132,35 +132,49 @@ def solve_exact(old: Quadratic, new: Quadratic, alpha: Weight) -> tuple[Tensor, 
 
 
 def balance(front: Front, tolerance: float = 1e-9) -> tuple[Tensor, float]:
-    """Newton's method, kept inside a bracket, for log L_0(x(a)) = log L_1(x(a)): x and a.
+    """Newton's method, kept inside a bracket, for φ(a) = log L_0(x(a)) / L_1(x(a)) = 0: x and a.
 
-    If both losses had the same shape, log L_0/L_1 would be linear in log a/(1 − a), with slope −2: so that is the variable,
-    and that line through the losses at each other's optimum gives the start.  Newton converges quadratically: once
-    |log L_0/L_1| ≤ √tolerance one more step along the tangent reaches ``tolerance``, in x too, and needs no factorisation.
+    If both losses had the same shape, φ would be linear in log a/(1 − a), with slope −2: so that is the variable z, and
+    that line through the losses at each other's optimum gives the start.  As factorisations are dear, the last two points
+    count: the cubic through both, z(φ) for the next a and x(a) for the result, errs with the fourth power of the distance.
     """
     far0, far1 = front.old.loss(front.new.center), front.new.loss(front.old.center)
     low, high, a = 0.0, 1.0, 0.5
     if far0 > 0 and far1 > 0:
         a = 1 / (1 + math.sqrt(far0 / far1))
+    last: tuple | None = None
     for _ in range(60):
         point = front.at(a)
         if max(point.l0, point.l1) <= 1e-14 * max(far0, far1):  # both losses vanish together: nothing to balance
             break
-        phi, slope = point.log_ratio, math.nan
+        phi = point.log_ratio
         if abs(phi) <= tolerance or high - low <= 1e-15:
             break
+        low, high = (a, high) if phi > 0 else (low, a)
+        reached, a = a, math.nan
         if math.isfinite(phi):
             direction, slope = point.tangent()
-        low, high = (a, high) if phi > 0 else (low, a)
-        if slope < 0:
-            if low < a - phi / slope < high and abs(phi) <= math.sqrt(tolerance) / 3:
-                a = a - phi / slope
-                return point.x + (a - point.a) * direction, a
-            step = max(min(-phi / (slope * a * (1 - a)), 50.0), -50.0)
-            a = a / (a + (1 - a) * math.exp(-step))
+            if slope < 0:
+                here = phi, math.log(reached / (1 - reached)), 1 / (slope * reached * (1 - reached))
+                z = here[1] - phi * here[2] if last is None else _cubic(0.0, last[0], here)
+                a = 1 / (1 + math.exp(-max(min(z, 700.0), -700.0)))
+                at = reached, point.x, direction
+                if low < a < high and last is not None:
+                    relative = (a - last[1][0]) * (a - reached) / min(a, 1 - a) ** 2
+                    if relative**2 <= tolerance:
+                        return _cubic(a, last[1], at), a
+                last = here, at
         if not low < a < high:
-            a = (low + high) / 2
+            a, last = (low + high) / 2, None
     return point.x, point.a
+
+
+def _cubic(t: float, one: tuple[float, Any, Any], other: tuple[float, Any, Any]) -> Any:
+    """Hermite's interpolation at ``t`` through two points, each (t_i, value, derivative)."""
+    (t0, y0, d0), (t1, y1, d1) = one, other
+    h = t1 - t0
+    s = (t - t0) / h
+    return (1 + 2 * s) * (1 - s) ** 2 * y0 + s * (1 - s) ** 2 * h * d0 + s**2 * (3 - 2 * s) * y1 + s**2 * (s - 1) * h * d1
 
 
 def follow_mgda(front: Front, start: float, beta: float, steps: int, nodes: int = 4) -> float:
