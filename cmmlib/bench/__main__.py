@@ -194,7 +194,9 @@ def bench_batching(base: Model, first: Model, second: Model, repeats: int) -> st
 
 
 def profile(base: Model, first: Model, second: Model, rows: list[dict], threads: int) -> str:
-    """Per method, the seconds of one thread by kind of operation, and the bounds for the speed-up that follow."""
+    """Per method, the CPU seconds of one thread by kind of operation, over the floor's, and the bounds that follow."""
+    pairs = [(first[k] - base[k], second[k] - base[k]) for k in base if is_linear(k)]
+    floors = {"OPCM": floor_opcm, "DOP-exact": floor_dop_exact}
     settings: dict[str, tuple[str, dict[str, Any]]] = {
         "OPCM": ("opcm", {}),
         "DOP (Adam)": ("dop", {"num_steps": 10}),
@@ -208,6 +210,8 @@ def profile(base: Model, first: Model, second: Model, rows: list[dict], threads:
         if row["method"] not in settings:
             continue
         name, params = settings[row["method"]]
+        small = [{k: t[:8, :8] if t.ndim == 2 else t[:8] for k, t in model.items()} for model in (base, first, second)]
+        profiled(lambda small=small, name=name, params=params: _merger(*small[:2], name, **params).add(small[2]))  # imports
         merger = _merger(base, first, name, **params)
         row["profile"] = spent = profiled(lambda merger=merger: merger.add(second))
         total = sum(spent.values())
@@ -215,9 +219,12 @@ def profile(base: Model, first: Model, second: Model, rows: list[dict], threads:
         if "baseline_seconds" in row and row["method"] != "DOP (Adam)":  # that one ran 10 of 200 steps
             for needed in (KINDS[:3], KINDS[:1]):
                 bounds.append(row["baseline_seconds"] * threads / sum(spent[kind] for kind in needed))
+        if floor := floors.get(row["method"]):
+            row["cpu_over_floor"] = total / sum(profiled(lambda floor=floor: [floor(*pair) for pair in pairs]).values())
         lines.append([row["method"], f"{total:.2f}", *(f"{100 * spent[kind] / total:.0f} %" for kind in KINDS)])
+        lines[-1].append(f"{row['cpu_over_floor']:.2f}" if floor else "")
         lines[-1] += [f"{bound:.1f}" for bound in bounds]
-    return tabulate(lines, ["one thread", "seconds", *KINDS, "bound", "eigh's alone"], disable_numparse=True)
+    return tabulate(lines, ["one thread", "CPU s", *KINDS, "over floor", "bound", "eigh's alone"], disable_numparse=True)
 
 
 def _row(method: str, parts: dict[str, dict[str, float]], **more: Any) -> dict[str, Any]:
@@ -271,7 +278,7 @@ def main(argv: list[str] | None = None) -> int:
         print("CUDA: not measured.")
     if rows and arguments.profile:
         print("\n" + profile(*models, rows, arguments.threads))
-        print("\nbound: the largest speed-up if nothing but eigh and gemm took time, on all threads; Adam: 10 steps.")
+        print("\nbound: the largest speed-up if nothing but eigh and gemm took time, on all threads.  Adam: 10 steps.")
     if arguments.json:
         report = {
             **vars(arguments),

@@ -54,8 +54,9 @@ class Point:
     def __init__(self, front: Front, a: float):
         self.front, self.a = front, a
         old, new = front.old, front.new
-        self.left, lam = _eigh(old.p, new.p, a)
-        self.right, mu = _eigh(old.q, new.q, a)
+        nothing = front.half.new_zeros(())
+        self.left, lam = (None, nothing) if old.p is None else _eigh(old.p, new.p, a)
+        self.right, mu = (None, nothing) if old.q is None else _eigh(old.q, new.q, a)
         scale = lam.unsqueeze(-1) + mu  # (m, n), or one column or row of it where one side is left out
         # where λ_i + μ_j vanishes the minimiser is not unique: no step there keeps it nearest the average
         floor = max(scale.shape) * torch.finfo(scale.dtype).eps * scale.max()
@@ -203,9 +204,7 @@ def _mix(one: Tensor, other: Tensor, a: float, sign: int) -> Tensor:
     return (a * one).add_(other, alpha=sign * (1 - a))
 
 
-def _eigh(p0: Tensor | None, p1: Tensor | None, a: float) -> tuple[Tensor | None, Tensor]:
-    if p0 is None or p1 is None:
-        return None, torch.zeros((), dtype=torch.float64)
+def _eigh(p0: Tensor, p1: Tensor, a: float) -> tuple[Tensor, Tensor]:
     values, vectors = torch.linalg.eigh(_mix(p0, p1, a, 1))
     return vectors, values.clamp(min=0)
 

@@ -1,9 +1,9 @@
 """Singular vectors through the smaller Gram matrix, in float64: what OPCM and DOP share.
 
 Where things run: every tensor stays on the device of the parameter it belongs to, factorisations and the products they
-rest on in float64 there, and nothing moves to the CPU but scalars (ranks, losses, weights), one synchronisation each; on
-the CPU layers go side by side (`cmmlib.threads`), on a card one after the other.  Cards whose float64 is slow have no
-other route.  None of this has been measured on CUDA.
+rest on in float64 there, and nothing moves to the CPU but scalars (ranks, losses, weights; five per step of DOP's Adam) and
+TIES's histograms, one synchronisation each.  On the CPU layers go side by side (`cmmlib.threads`), on a card one after the
+other; cards whose float64 is slow have no other route.  None of this has been measured, or even run, on CUDA.
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ class SVD(NamedTuple):
     u: Tensor
     s: Tensor
     v: Tensor
-
-    def truncated(self, rank: int) -> SVD:
-        return SVD(self.u[:, :rank], self.s[:rank], self.v[:, :rank])
 
 
 def outer(matrix: Tensor) -> Tensor:
