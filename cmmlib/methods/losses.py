@@ -54,11 +54,14 @@ class Quadratic(NamedTuple):
         """L_i at ``x`` (m, n) alone, for less."""
         e = x - self.center
         value = 0.0
-        for square, factor, side in ((self.p, self.u, e.T), (self.q, self.v, e)):
-            if factor is not None and (square is None or factor.shape[1] < factor.shape[0]):
-                value += torch.linalg.vector_norm(side @ factor).item() ** 2
-            elif square is not None:
-                value += torch.sum((side @ square).mul_(side)).item()
+        if self.p is not None:
+            value += torch.sum((self.p @ e).mul_(e)).item()
+        elif self.u is not None:
+            value += torch.linalg.vector_norm(self.u.T @ e).item() ** 2
+        if self.v is not None and (self.q is None or self.v.shape[1] < self.v.shape[0]):
+            value += torch.linalg.vector_norm(e @ self.v).item() ** 2
+        elif self.q is not None:
+            value += torch.sum((e @ self.q).mul_(e)).item()
         return value
 
     def multiplied_out(self) -> Quadratic:
