@@ -14,6 +14,11 @@ SCRATCH ?= .cache/scratch
 reproduce: $(VENV)/.ready
 	$(BIN)/cmm reproduce --suite $(SUITE) $(if $(QUICK),--quick)
 
+# one HTML file of what `make reproduce` left, to send to a colleague
+.PHONY: report
+report: $(VENV)/.ready
+	$(BIN)/cmm report figures/$(SUITE)$(if $(QUICK),-quick)
+
 # the notebooks are checked from an empty store: a score kept from before would prove nothing
 test: $(VENV)/.ready lint
 	rm -rf "$(CMMLIB_CACHE)/test/results"

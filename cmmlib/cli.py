@@ -134,6 +134,10 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
     reproduce.add_argument("--no-check", action="store_true", help="do not compare with the committed reference run")
     reproduce.set_defaults(run=_reproduce)
+
+    one = command("report", "one HTML file of what `reproduce` left, to send to a colleague")
+    one.add_argument("run_folder", type=Path, metavar="RUN", help="the folder that `reproduce` printed, as figures/mini")
+    one.set_defaults(run=_report)
     return parser
 
 
@@ -190,6 +194,13 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     print(f"\n{(out / 'main_table.md').read_text()}")
     print(f"ACC and BWT in per cent, mean ± standard deviation over orders; {time.monotonic() - start:.0f} s")
     print(f"table, curves and executed notebooks: {out}\nscores and materialised models (safe to remove): {cache_dir()}")
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from .report import write_report
+
+    print(write_report(arguments.run_folder))
     return 0
 
 
