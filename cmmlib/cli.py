@@ -147,6 +147,11 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--data-dir", metavar="DIR", help="clip: data sets in DIR/<owner>/<name> instead of the hub's")
     reproduce.add_argument("--revisions", metavar="FILE", help="clip: the revisions of another run, from its sources.csv")
     reproduce.set_defaults(run=_reproduce)
+
+    one = command("report", "one HTML file of what `reproduce` left, to send to a colleague")
+    help_ = "a folder that `reproduce` printed, as figures/mini"
+    one.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=help_)
+    one.set_defaults(run=_report)
     return parser
 
 
@@ -235,6 +240,14 @@ def _first_orders(parameters: dict[str, Any], orders: int | None) -> dict[str, A
             given = cut[key]
             cut[key] = {n: s[:orders] for n, s in given.items()} if isinstance(given, dict) else given[:orders]
     return cut
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from .report import write_report
+
+    for folder in arguments.runs:
+        print(write_report(folder))
+    return 0
 
 
 def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None:

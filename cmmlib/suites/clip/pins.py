@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
@@ -24,7 +25,7 @@ class Repositories:
     Args:
         models_dir, data_dir: folders that hold the repositories as ``<folder>/<owner>/<name>/…``; None for the hub.
         revisions: hub id (or ``models/<id>``, ``datasets/<id>``) → commit, branch or tag; or a JSON file of these, as
-            ``revisions.json`` is one.
+            ``revisions.json`` is one, or the ``sources.csv`` of another run.
     """
 
     def __init__(
@@ -160,14 +161,22 @@ def _write_pin(key: str, make: Callable[[dict | None], dict[str, Any]]) -> dict[
     return pin
 
 
+def _of_a_run(sources: Path) -> dict[str, str]:
+    """{kind/id: revision} from the ``sources.csv`` that a run leaves beside its table."""
+    folders = {kind: folder for folder, kind in KINDS.items()}
+    with open(sources, newline="", encoding="utf-8") as file:
+        return {f"{folders[row['kind']]}/{row['id']}": row["revision"] for row in csv.DictReader(file)}
+
+
 def _revisions(given: str | Path | Mapping[str, Any] | None) -> dict[str, str]:
     """{id: revision} from a mapping or a file of these."""
     what = "revisions"
     if isinstance(given, str | Path):
         what = f"revisions={given}"
+        path = Path(given).expanduser()
         try:
-            given = read_json(Path(given).expanduser())
-        except ValueError as error:
+            given = _of_a_run(path) if path.suffix == ".csv" else read_json(path)
+        except (ValueError, KeyError) as error:
             raise ValueError(f"{what}: {error}") from None
     revisions = {}
     if not isinstance(given or {}, Mapping):
