@@ -1,4 +1,4 @@
-"""The notebooks' full grid on the stand-in of the hub, as a user runs it: three backbones, 8, 14 and 20 tasks, two orders."""
+"""The notebooks' full grid on the stand-in of the hub, three backbones, 8, 14 and 20 tasks, two orders."""
 
 import subprocess
 import sys

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from cmmlib import hub as client
 from cmmlib.suites import Variant, load_suite
 from cmmlib.suites.clip import data, pins
+from cmmlib.suites.clip.pins import Repositories
 from cmmlib.suites.clip.tasks import TASKS, ClipTask
 
 from . import standin
@@ -512,3 +513,12 @@ def test_the_mini_suite_has_keys_and_a_source():
     assert len({suite.test_set_key(name) for name in suite.task_names()}) == 20
     (row,) = suite.sources()
     assert row["id"] == "mini" and row["revision"] == load_suite("mini").content_hash
+
+
+def test_a_runs_sources_are_revisions(tmp_path: Path):
+    path = tmp_path / "sources.csv"
+    path.write_text("kind,id,place,revision\ndataset,ylecun/mnist,hub,abc\nmodel,openai/x,/local,sha256:123\n")
+    assert Repositories(revisions=path).asked == {"datasets/ylecun/mnist": "abc"}  # a local folder's says nothing of a hub
+    path.write_text("id,revision\nylecun/mnist,abc\n")
+    with pytest.raises(ValueError, match=r"revisions=.*sources\.csv.*kind"):
+        Repositories(revisions=path)
