@@ -301,6 +301,8 @@ def order_strip(ax: Axes, per_run: pd.DataFrame) -> Axes:
         offset = 0.22 * (np.arange(len(values)) % 3 - 1) if len(values) > 1 else np.zeros(1)
         ax.plot(values, height + offset, "o", color=color, markersize=2.2, alpha=0.6, markeredgewidth=0)
     ax.set_yticks(range(len(labels)), labels)
+    ax.use_sticky_edges = False  # bars would end the axis where they end
+    ax.margins(x=0.03)
     ax.set(xlabel="ACC (%)", ylim=(-0.6, len(labels) - 0.4))
     ax.grid(False, axis="y")
     return ax
