@@ -36,12 +36,6 @@ def cosines(products: ArrayLike) -> NDArray:
         return products / np.outer(norms, norms)
 
 
-def off_diagonal(matrix: ArrayLike) -> NDArray:
-    """The entries of a symmetric matrix above its diagonal, each pair once."""
-    matrix = np.asarray(matrix)
-    return matrix[np.triu_indices(len(matrix), 1)]
-
-
 def effective_rank(s: Tensor) -> float:
     """exp of the entropy of s / Σ s (Roy & Vetterli, EUSIPCO 2007): between 1 and the number of singular values.
 

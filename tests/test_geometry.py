@@ -30,10 +30,6 @@ def test_the_cosine_with_a_zero_vector_is_nan():
     assert found[0, 0] == pytest.approx(1) and np.isnan(found[0, 1]) and np.isnan(found[1, 1])
 
 
-def test_off_diagonal_takes_each_pair_once():
-    assert geometry.off_diagonal([[0, 1, 2], [1, 0, 3], [2, 3, 0]]).tolist() == [1, 2, 3]
-
-
 def test_effective_rank_counts_equal_singular_values_and_no_zeros():
     assert geometry.effective_rank(torch.tensor([2.0, 2.0, 2.0, 0.0])) == pytest.approx(3)
     assert geometry.effective_rank(torch.tensor([1.0])) == pytest.approx(1)
