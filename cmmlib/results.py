@@ -52,8 +52,9 @@ CREATE TABLE IF NOT EXISTS scores (
     PRIMARY KEY ({", ".join(_KEY)}, task)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sources (
-    suite_hash TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, place TEXT NOT NULL, revision TEXT NOT NULL,
-    PRIMARY KEY (suite_hash, kind, id)
+    suite_hash TEXT NOT NULL, backbone TEXT NOT NULL,
+    kind TEXT NOT NULL, id TEXT NOT NULL, place TEXT NOT NULL, revision TEXT NOT NULL,
+    PRIMARY KEY (suite_hash, backbone, kind, id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pace (
     suite TEXT NOT NULL, backbone TEXT NOT NULL, device TEXT NOT NULL, kind TEXT NOT NULL,
@@ -122,8 +123,8 @@ class Results:
                     found[model][row[-3]] = Score(*row[-2:])
         return found
 
-    def note_sources(self, suite_hash: str, sources: Iterable[Mapping[str, str]]) -> None:
-        """Keep which revision of every model and data set the scores of a suite come from.
+    def note_sources(self, suite_hash: str, backbone: str, sources: Iterable[Mapping[str, str]]) -> None:
+        """Keep which revision of every model and data set the scores of a suite and backbone come from.
 
         Args:
             sources: rows with ``kind``, ``id``, ``place`` and ``revision`` (`cmmlib.suites.Suite.sources`).
@@ -143,14 +144,15 @@ class Results:
                         f"{self.path} holds scores measured with revision {kept} of {row['id']}, which is now at "
                         f"{row['revision']}: go on with revisions={{{row['id']!r}: {kept!r}}}, or name another store"
                     )
-                connection.execute("INSERT OR IGNORE INTO sources VALUES (?, ?, ?, ?, ?)", (*key, row["place"], kept))
+                new = (suite_hash, backbone, row["kind"], row["id"], row["place"], kept)
+                connection.execute("INSERT OR IGNORE INTO sources VALUES (?, ?, ?, ?, ?, ?)", new)
             connection.execute("COMMIT")
 
-    def sources(self, suite_hash: str) -> pd.DataFrame:
-        """What `note_sources` kept of a suite: ``kind``, ``id``, ``place``, ``revision``."""
-        query = "SELECT kind, id, place, revision FROM sources WHERE suite_hash = ? ORDER BY kind, id"
+    def sources(self, suite_hash: str, backbone: str) -> pd.DataFrame:
+        """What `note_sources` kept: ``kind``, ``id``, ``place``, ``revision``."""
+        query = "SELECT kind, id, place, revision FROM sources WHERE (suite_hash, backbone) = (?, ?) ORDER BY kind, id"
         with self._connected() as connection:
-            return pd.read_sql_query(query, connection, params=(suite_hash,))
+            return pd.read_sql_query(query, connection, params=(suite_hash, backbone))
 
     def absorb(self, other: Results) -> int:
         """Take over the scores and sources of another store, as of a part of the grid that ran elsewhere.
@@ -164,11 +166,12 @@ class Results:
         with other._connected() as theirs:
             scores = theirs.execute("SELECT * FROM scores").fetchall()
             sources = theirs.execute("SELECT * FROM sources").fetchall()
-        by_suite: dict[str, list[dict[str, str]]] = {}
-        for suite_hash, *row in sources:
-            by_suite.setdefault(suite_hash, []).append(dict(zip(("kind", "id", "place", "revision"), row, strict=True)))
-        for suite_hash, rows in by_suite.items():
-            self.note_sources(suite_hash, rows)
+        noted: dict[tuple[str, str], list[dict[str, str]]] = {}
+        for suite_hash, backbone, *row in sources:
+            row = dict(zip(("kind", "id", "place", "revision"), row, strict=True))
+            noted.setdefault((suite_hash, backbone), []).append(row)
+        for key, rows in noted.items():
+            self.note_sources(*key, rows)
         with self._connected() as ours:
             ours.execute("BEGIN IMMEDIATE")
             before = ours.total_changes

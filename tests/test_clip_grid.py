@@ -54,8 +54,8 @@ def test_the_revision_of_every_model_and_data_set_stands_beside_the_table(grid):
     folder = grid[0]
     for backbone, model in MODELS.items():
         sources = pd.read_csv(folder / backbone.replace("/", "-") / "sources.csv")
-        assert {f"openai/{model}", *(f"tanganke/{model}_{task.name}" for task in TASKS)} <= set(sources.id)
-        assert {task.dataset for task in TASKS} <= set(sources.id)
+        towers = {f"tanganke/{model}_{task.name}" for task in TASKS}
+        assert set(sources.id) == {f"openai/{model}"} | towers | {task.dataset for task in TASKS}
         assert sources.revision.str.fullmatch("[0-9a-f]{40}").all() and (sources.place == "hub").all()
 
 

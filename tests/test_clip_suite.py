@@ -84,7 +84,7 @@ MODELS = {
     "B/32 dtd": request("checkpoint", "ViT-B/32", "dtd"),
     "L/14 rendered-sst2": request("checkpoint", "ViT-L/14", "rendered-sst2"),
 }
-REST = {"sources": request("sources"), "key": request("test_set_key", "svhn")}
+REST = {"sources": request("sources", "ViT-B/32", [task.name for task in TASKS]), "key": request("test_set_key", "svhn")}
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_a_branch_that_moves_is_followed_by_a_new_cache_only(online: dict):
 def test_sources_list_what_was_used(online: dict, offline: dict, home: Path):
     rows = online["sources"]
     assert rows == offline["sources"]
-    assert len(rows) == 20 + 5
+    assert len(rows) == 20 + 2  # what is of other backbones, or has not been used, is not among them
     assert {"kind": "dataset", "id": "tanganke/sun397", "place": "hub", "revision": COMMIT} in rows
     assert {"kind": "model", "id": "tanganke/clip-vit-base-patch32_dtd", "place": "hub", "revision": COMMIT} in rows
     assert json.loads(pinned(home).read_text())["models/openai/clip-vit-base-patch32"]["revision"] == COMMIT
@@ -229,7 +229,7 @@ def faults(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict
         answers["script"] = ask(request("test_set", "eurosat"))
         converted = {"revisions": {"tanganke/eurosat": "refs/convert/parquet"}}
         answers["converted"] = ask(request("test_set", "eurosat", options=converted))
-        answers["converted sources"] = ask(request("sources", options=converted))
+        answers["converted sources"] = ask(request("sources", "ViT-B/32", ["eurosat"], options=converted))
         hub.repos[repo] = held
     with child(SCRIPT, environment(NOWHERE, home), home) as ask:
         answers["unreachable"] = ask(request("test_set", "svhn"))
@@ -312,9 +312,10 @@ def test_folders_give_the_same_as_the_hub(clip_folder: Path, cache: Path):
     assert base == str(clip_folder / "models" / "openai" / "clip-vit-base-patch16")
     towers = [load_file(Path(suite.checkpoint("ViT-B/16", name)) / "model.safetensors") for name in ("dtd", "svhn")]
     assert towers[0].keys() == towers[1].keys() and all(name.startswith("vision_model.") for name in towers[0])
-    places = [row["place"] for row in suite.sources()]
-    assert len(places) == 20 + 3 and base in places
-    assert all(row["revision"].startswith("sha256:") for row in suite.sources())
+    sources = suite.sources("ViT-B/16", suite.task_names())
+    assert len(sources) == 20 + 3 and base in [row["place"] for row in sources]  # what has been used, no more
+    assert all(row["revision"].startswith("sha256:") for row in sources)
+    assert suite.sources("ViT-L/14", ["mnist"]) == [row for row in sources if row["id"] == "ylecun/mnist"]
     assert [path.name for path in (cache / "clip").iterdir() if path.suffix != ".lock"] == ["revisions.json"]
 
 
@@ -505,13 +506,13 @@ def test_a_limit_takes_evenly_spaced_rows_and_is_part_of_every_key(clip_folder: 
     assert few.content_hash != whole.content_hash != load_suite("mini").content_hash
     assert few.test_set_key("svhn") != whole.test_set_key("svhn")
     assert Variant(whole, 99).test_set("svhn")["label"][:] == labels
-    assert few.sources() == whole.sources()
+    assert few.sources("ViT-B/32", ["svhn"]) == whole.sources("ViT-B/32", ["svhn"]) != []
 
 
 def test_the_mini_suite_has_keys_and_a_source():
     suite = load_suite("mini", limit=3)
     assert len({suite.test_set_key(name) for name in suite.task_names()}) == 20
-    (row,) = suite.sources()
+    (row,) = suite.sources(suite.backbones[0], suite.task_names())
     assert row["id"] == "mini" and row["revision"] == load_suite("mini").content_hash
 
 

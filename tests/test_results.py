@@ -95,13 +95,13 @@ def source(revision):
 
 def test_sources_are_kept_and_a_moved_one_is_refused(tmp_path):
     store = Results(tmp_path / "scores.sqlite")
-    store.note_sources("h", [source("abc")])
-    store.note_sources("h", [source("abc")])
-    store.note_sources("another suite", [source("def")])
-    assert store.sources("h").to_dict("records") == [source("abc")]
+    store.note_sources("h", "b", [source("abc")])
+    store.note_sources("h", "b", [source("abc")])
+    store.note_sources("another suite", "b", [source("def")])
+    assert store.sources("h", "b").to_dict("records") == [source("abc")]
     with pytest.raises(ValueError, match=r"scores\.sqlite.*revision abc of lab/base.*now at def.*revisions="):
-        store.note_sources("h", [{**source("new"), "id": "lab/first"}, source("def")])
-    assert store.sources("h").to_dict("records") == [source("abc")]  # all or nothing
+        store.note_sources("h", "another backbone", [{**source("new"), "id": "lab/first"}, source("def")])
+    assert store.sources("h", "b").to_dict("records") == [source("abc")]  # all or nothing
 
 
 def test_pace_is_kept_per_backbone_and_device(tmp_path):
@@ -117,16 +117,16 @@ def test_parts_of_a_grid_that_ran_elsewhere_come_together(tmp_path):
     store.put(model(1), {"a": Score(1, 4)})
     other.put(model(1), {"a": Score(3, 4), "b": Score(2, 4)})
     other.put(model(2), {"a": Score(4, 4)})
-    other.note_sources("h", [source("abc")])
+    other.note_sources("h", "b", [source("abc")])
     assert store.absorb(other) == 2 and store.absorb(other) == 0
     assert store.get(model(1)) == {"a": Score(1, 4), "b": Score(2, 4)} and store.get(model(2)) == {"a": Score(4, 4)}
-    assert store.sources("h").to_dict("records") == [source("abc")]
+    assert store.sources("h", "b").to_dict("records") == [source("abc")]
 
 
 def test_scores_from_another_revision_are_not_taken_over(tmp_path):
     store, other = Results(tmp_path / "scores.sqlite"), Results(tmp_path / "other.sqlite")
-    store.note_sources("h", [source("abc")])
-    other.note_sources("h", [source("def")])
+    store.note_sources("h", "b", [source("abc")])
+    other.note_sources("h", "b", [source("def")])
     other.put(model(1), {"a": Score(1, 4)})
     with pytest.raises(ValueError, match="another store"):
         store.absorb(other)

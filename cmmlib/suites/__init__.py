@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
@@ -58,8 +59,8 @@ class Suite(Protocol):
         """Names content and order of `test_set`: equal keys, equal rows.  Costs no pass over the images."""
         ...
 
-    def sources(self) -> list[dict[str, str]]:
-        """What has been used so far: ``kind`` (model or dataset), ``id``, ``place`` (hub or a path), ``revision``."""
+    def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
+        """What they are made of: ``kind`` (model or dataset), ``id``, ``place`` (hub or a path), ``revision``."""
         ...
 
 

@@ -95,11 +95,11 @@ class ClipSuite:
         revision = self.repositories.revision("datasets", task.dataset, files)
         return json.dumps([task.dataset, task.config, task.split, revision, task.image, task.label, data.LABEL_RULE])
 
-    def sources(self) -> list[dict[str, str]]:
-        """Models and data sets that have been used in this cache: kind, id, place and revision."""
-        models = [_base(backbone) for backbone in self.backbones]
-        models += [_tower(backbone, task) for backbone in self.backbones for task in self.task_names()]
-        wanted = [("models", repo) for repo in models] + [("datasets", task.dataset) for task in self.tasks]
+    def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
+        """Kind, id, place and revision of those models and data sets that have been used in this cache."""
+        models = [_base(backbone), *(_tower(backbone, task) for task in tasks)]
+        wanted = [("models", repo) for repo in models]
+        wanted += [("datasets", task.dataset) for task in self.tasks if task.name in tasks]
         return self.repositories.sources(wanted)
 
     def _model(self, repo: str) -> str:

@@ -138,9 +138,10 @@ class MiniSuite:
         _check("task", task_name, self.task_names())
         return f"mini {task_name} {self.checksums['test_sets'][task_name]}"
 
-    def sources(self) -> list[dict[str, str]]:
+    def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
         """The zoo: one row."""
-        return [{"kind": "suite", "id": "mini", "place": str(self.folder), "revision": self.content_hash}]
+        place = "in cmmlib" if self.folder == ZOO else str(self.folder)
+        return [{"kind": "suite", "id": "mini", "place": place, "revision": self.content_hash}]
 
     def _ensure(
         self,
