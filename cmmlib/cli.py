@@ -34,6 +34,46 @@ REPRODUCE: dict[str, Parameters] = {
 The curves come first: the table then finds most of its sequences done.
 """
 
+FIGURES: Parameters = {
+    "04_pareto_front": {},
+    "05_dop_variants": {
+        "num_tasks": [8, 14, 20],
+        "cross": [["svd_proj_space", "others", "ridge"], ["svd_proj_space", "weighting"]],
+    },
+    "06_geometry": {
+        "num_tasks": [8, 20],
+        "seeds": TEN[:3],
+        "methods": [
+            "Weight average",
+            "Task arithmetic",
+            "TIES",
+            "MagMax",
+            "OPCM",
+            "DOP",
+            "DOP-exact (α=0.8)",
+            "DOP-all (u)",
+        ],
+    },
+    "07_sweeps": {
+        "seeds": TEN[:3],
+        "opcm_seeds": TEN[:5],
+        "order_seeds": TEN,
+        "opcm_alphas": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+        "dop_alphas": [0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0],
+        "svd_epsilons": [0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.99, 0.99999],
+        "spaces": ["u", "v", "uv"],
+        "steps": [0, 10, 30, 200],
+        "ema_betas": [0.0, 0.9, 0.99, 0.999, 1.0],
+        "ema_steps": 200,
+        "lambda_tasks": [8, 20],
+        "order_rows": [
+            *("Weight average", "Task arithmetic", "TIES", "MagMax", "OPCM (first version)", "OPCM"),
+            *("DOP-exact (α=0.8)", "DOP-exact (balanced)", "DOP-all (u)"),
+        ],
+    },
+}
+"""What ``--all`` runs besides: the papers' other figures and our own."""
+
 QUICK: Parameters = {
     "02_main_table": {"num_tasks": [8], "seeds": TEN[:3], "adam_seeds": []},
 }
@@ -136,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
         "--backbone", action="append", metavar="NAME", help="one of the suite's, may be repeated (default: all of them)"
     )
     reproduce.add_argument("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
+    reproduce.add_argument("--all", action="store_true", help="the other figures too: front, variants, geometry, sweeps")
     reproduce.add_argument("--orders", type=int, metavar="N", help="only the first N of the ten orders")
     reproduce.add_argument("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
     reproduce.add_argument("--workers", type=int, help="processes (default: one per core, or per CUDA device)")
@@ -220,9 +261,12 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         (out / "notebooks").mkdir(parents=True, exist_ok=True)
         common = {"suite": suite.name, "suite_options": options, "backbone": backbone, "out": str(out)}
         common |= {"workers": arguments.workers, "device": arguments.device, "check": not arguments.no_check}
-        for name, parameters in (QUICK if quick else REPRODUCE[suite.name]).items():
-            target = out / "notebooks" / f"{name}.ipynb"
-            run_notebook(notebooks_dir() / f"{name}.ipynb", target, _first_orders(parameters, arguments.orders) | common)
+        notebooks = QUICK if quick else REPRODUCE[suite.name] | (FIGURES if arguments.all else {})
+        for name, parameters in notebooks.items():
+            source, target = notebooks_dir() / f"{name}.ipynb", out / "notebooks" / f"{name}.ipynb"
+            known = parameters_of(source)
+            mine = {key: value for key, value in common.items() if key in known}
+            run_notebook(source, target, _first_orders(parameters, arguments.orders) | mine)
         tables.append(f"{suite.name}, {backbone}: {out}\n\n{(out / 'main_table.md').read_text()}")
     print("", *tables, sep="\n")
     print(f"ACC and BWT in per cent, mean ± standard deviation over orders; {time.monotonic() - start:.0f} s")
@@ -235,8 +279,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 def _first_orders(parameters: dict[str, Any], orders: int | None) -> dict[str, Any]:
     """The parameters of a notebook with at most so many seeds, which are lists or lists by number of tasks."""
     cut = dict(parameters)
-    for key in ("seeds", "adam_seeds"):
-        if key in cut:
+    for key in cut:
+        if key.endswith("seeds"):
             given = cut[key]
             cut[key] = {n: s[:orders] for n, s in given.items()} if isinstance(given, dict) else given[:orders]
     return cut
@@ -250,6 +294,13 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def parameters_of(notebook: Path) -> list[str]:
+    """The names of a notebook's parameters."""
+    import papermill
+
+    return list(papermill.inspect_notebook(str(notebook)))
+
+
 def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     """Execute a notebook with papermill; an unknown parameter is an error (papermill only warns).
 
@@ -258,7 +309,7 @@ def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None
     """
     import papermill
 
-    known = papermill.inspect_notebook(str(source))
+    known = parameters_of(source)
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ValueError(f"{source.name} has no parameter {unknown[0]!r}; it takes {', '.join(known)}")

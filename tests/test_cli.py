@@ -54,12 +54,14 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("setting", [*cli.REPRODUCE.values(), cli.QUICK], ids=[*cli.REPRODUCE, "quick"])
-def test_injected_parameters_exist_in_the_notebooks(setting):
-    import papermill
+SETTINGS = {**cli.REPRODUCE, "quick": cli.QUICK, "figures": cli.FIGURES}
 
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_injected_parameters_exist_in_the_notebooks(setting):
     from cmmlib.paths import notebooks_dir
 
-    for name, parameters in setting.items():
-        known = papermill.inspect_notebook(str(notebooks_dir() / f"{name}.ipynb"))
-        assert {*parameters, "suite", "suite_options", "backbone", "out", "workers", "device"} <= set(known)
+    for name, parameters in SETTINGS[setting].items():
+        known = cli.parameters_of(notebooks_dir() / f"{name}.ipynb")
+        assert {*parameters, "suite", "suite_options", "backbone", "out"} <= set(known)
+        assert setting == "figures" or {"workers", "device", "check"} <= set(known)
