@@ -17,7 +17,6 @@ import tempfile
 import time
 import warnings
 import zlib
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -30,6 +29,7 @@ from torch import Tensor
 
 from .files import flush, read_json, require_space, write_flushed
 from .paths import cache_dir
+from .threads import in_order
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -234,18 +234,8 @@ def _chunks(images: Dataset, processor: CLIPImageProcessorPil, workers: int) -> 
         other = next((image for image in found if image.shape != found[0].shape), None)
         return np.stack(found) if other is None else other[None]
 
-    pending: deque = deque()
     with ThreadPoolExecutor(workers) as pool:
-        try:
-            for start in range(0, len(images), CHUNK):
-                pending.append(pool.submit(prepare, start))
-                if len(pending) > 2 * workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+        yield from in_order(pool, prepare, range(0, len(images), CHUNK), 2 * workers + 1)
 
 
 def _bar(task: str, images: int, quiet: bool):

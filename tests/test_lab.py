@@ -197,13 +197,13 @@ for _ in tqdm(range(5), desc="merging", mininterval=0):
 
 def test_the_slider_moves_its_output_and_a_progress_bar_stays_one_line(page, lab, folder, tmp_path):
     front = nbformat.read(ROOT / "notebooks/04_pareto_front.ipynb", 4)
-    (slider,) = (cell.source for cell in front.cells if cell.cell_type == "code" and "interact(" in cell.source)
+    (slider,) = (cell.source for cell in front.cells if cell.cell_type == "code" and "FloatSlider(" in cell.source)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in (STAND_INS, slider, BAR)])
     notebook.metadata.kernelspec = front.metadata.kernelspec
     nbformat.write(notebook, folder / "slider.ipynb")
     assert_ran(run_all(page, lab, "slider.ipynb"))
 
-    text = "document.querySelector('.widget-output')?.innerText"
+    text = "document.querySelector('.widget-html-content')?.innerText"
     until(lambda: "a = 0.50" in (page.evaluate(text) or ""), "the slider's first output")
     box = "(({x, y, width, height}) => [x + width / 2, y + height / 2])"
     x, y = page.evaluate(f"{box}(document.querySelector('.widget-slider .noUi-handle').getBoundingClientRect())")

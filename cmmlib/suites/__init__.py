@@ -29,6 +29,13 @@ class Task:
         return [template.format(self.class_names[label]) for template in self.templates]
 
 
+def first_names(tasks: Sequence[Task], n: int | None) -> tuple[str, ...]:
+    """The names of the first `n` tasks, of all for None."""
+    if n is not None and not 1 <= n <= len(tasks):
+        raise ValueError(f"n is {n!r}; this suite has 1 to {len(tasks)} tasks")
+    return tuple(task.name for task in tasks[:n])
+
+
 class Suite(Protocol):
     """What an experiment needs of a suite. Unknown backbones and tasks are a ValueError with the choices."""
 

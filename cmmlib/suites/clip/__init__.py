@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...hub import model_files
+from .. import first_names
 from . import data
 from .pins import Repositories
 from .tasks import TASKS, ClipTask
@@ -55,9 +56,7 @@ class ClipSuite:
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
         """The first `n` task names in suite order, all for None."""
-        if n is not None and not 1 <= n <= len(self.tasks):
-            raise ValueError(f"n is {n!r}; this suite has 1 to {len(self.tasks)} tasks")
-        return tuple(task.name for task in self.tasks[:n])
+        return first_names(self.tasks, n)
 
     @cached_property
     def content_hash(self) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...paths import cache_dir
+from .. import first_names
 from . import render, store
 from .render import ZOO
 from .tasks import TASKS, MiniTask
@@ -50,9 +51,7 @@ class MiniSuite:
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
         """The first `n` task names in suite order, all for None."""
-        if n is not None and not 1 <= n <= len(self.tasks):
-            raise ValueError(f"n is {n!r}; this suite has 1 to {len(self.tasks)} tasks")
-        return tuple(task.name for task in self.tasks[:n])
+        return first_names(self.tasks, n)
 
     @cached_property
     def content_hash(self) -> str:
