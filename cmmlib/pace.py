@@ -33,7 +33,8 @@ class Pace:
     def describe(self, left: Mapping[str, float], workers: int) -> str:
         """`estimate` in words."""
         seconds, unknown = self.estimate(left, workers)
-        return f"about {duration(seconds)} left" + (f" and {', '.join(unknown)} (not timed yet)" if unknown else "")
+        named = " and ".join(unknown) if len(unknown) <= 2 else f"{len(unknown)} rows"
+        return f"about {duration(seconds)} left" + (f", and {named} not timed yet" if unknown else "")
 
 
 def duration(seconds: float) -> str:

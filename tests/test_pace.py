@@ -19,7 +19,8 @@ def test_a_row_that_has_not_been_timed_is_named():
     pace = Pace(Counter({SCORING: 10}), Counter({SCORING: 1.0}))
     seconds, unknown = pace.estimate({SCORING: 20, "DOP": 3, "OPCM": 0}, workers=1)
     assert (seconds, unknown) == (2.0, ["DOP"])
-    assert pace.describe({SCORING: 600, "DOP": 3}, 1) == "about 60 s left and DOP (not timed yet)"
+    assert pace.describe({SCORING: 600, "DOP": 3}, 1) == "about 60 s left, and DOP not timed yet"
+    assert pace.describe({SCORING: 600, "A": 1, "B": 1, "C": 1}, 1) == "about 60 s left, and 3 rows not timed yet"
 
 
 @pytest.mark.parametrize(
