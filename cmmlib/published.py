@@ -65,3 +65,20 @@ def beside(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     frame = frame.sort_values(["num_tasks", "metric", "label"], key=lambda c: c.map(order) if c.name == "label" else c)
     columns = ["num_tasks", "label", "metric", "ours", "std", "orders", "published", "difference", "source"]
     return frame[columns].reset_index(drop=True)
+
+
+def comparison_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """`beside` as it is printed: a row per method; per number of tasks and metric ours, the papers' and the difference.
+
+    What is not known is blank; columns without any figure are left out.
+    """
+    values = ["ours", "published", "difference"]
+    wide = frame.pivot(index="label", columns=["num_tasks", "metric"], values=values).dropna(axis="columns", how="all")
+    wide = wide.reindex(list(dict.fromkeys(frame["label"]))).reorder_levels([1, 2, 0], axis="columns")
+    order = sorted(wide.columns, key=lambda column: (column[0], column[1], values.index(column[2])))
+    names = [(f"{number} tasks", metric, value) for number, metric, value in order]
+    return (
+        wide[order]
+        .set_axis(pd.MultiIndex.from_tuples(names), axis="columns")
+        .map(lambda x: "" if pd.isna(x) else f"{x:.1f}")
+    )

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cmmlib.experiment import published_rows
-from cmmlib.published import beside, published_individual, published_table
+from cmmlib.published import beside, comparison_table, published_individual, published_table
 
 BACKBONES = ("ViT-B/32", "ViT-B/16", "ViT-L/14")
 
@@ -66,3 +66,12 @@ def test_ours_stands_beside_theirs():
     assert np.isnan(frame.loc[("Mine", "ACC"), "published"])
     assert np.isnan(frame.loc[("NUFILT", "ACC"), "ours"]) and frame.loc[("NUFILT", "ACC"), "published"] == 83.6
     assert ("Mine", "BWT") not in frame.index
+
+
+def test_the_printed_comparison_has_a_row_per_method_and_blanks():
+    rows = [("OPCM", 8, 76.0, 0.5, -5.0, 0.1, 10), ("Mine", 8, 80.0, 1.0, np.nan, np.nan, 10)]
+    names = ["label", "num_tasks", "acc_mean", "acc_std", "bwt_mean", "bwt_std", "orders"]
+    table = comparison_table(beside(pd.DataFrame(rows, columns=names), published_table("clip", "ViT-B/32")))
+    assert table.loc["OPCM", ("8 tasks", "ACC")].tolist() == ["76.0", "75.5", "0.5"]
+    assert table.loc["Mine", ("8 tasks", "ACC", "published")] == "" and table.index.is_unique
+    assert table.loc["NUFILT", ("8 tasks", "BWT", "published")] == "-2.7"
