@@ -233,7 +233,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     if arguments.orders is not None and not 1 <= arguments.orders <= len(TEN):
         raise ValueError(f"--orders: expected 1 to {len(TEN)}, got {arguments.orders}")
     options = {
-        key: value if isinstance(value, int) else str(value)
+        key: value
         for key in ("limit", "precision", "models_dir", "data_dir", "revisions")
         if (value := getattr(arguments, key)) is not None
     }

@@ -15,6 +15,7 @@ from torch import Tensor
 from .heads import cached_class_embeddings, text_hash
 from .images import TestImages, normalised, value_table
 from .names import canonical_names
+from .threads import in_order
 
 if TYPE_CHECKING:
     from transformers import CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
@@ -280,14 +281,7 @@ class ZeroShotScorer:
 def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """``map(function, items)`` in a thread that is always one item ahead of who takes the results."""
     with ThreadPoolExecutor(1) as pool:
-        pending = None
-        for item in items:
-            following = pool.submit(function, item)
-            if pending:
-                yield pending.result()
-            pending = following
-        if pending:
-            yield pending.result()
+        yield from in_order(pool, function, items, 2)
 
 
 @contextlib.contextmanager

@@ -101,11 +101,16 @@ def write_flushed(path: Path, text: str) -> None:
         raise
 
 
-def require_space(folder: Path, needed: int) -> None:
-    """Raises OSError if the disk that holds ``folder`` has fewer than ``needed`` bytes left."""
+def free_space(folder: Path) -> int:
+    """Bytes left on the disk that holds ``folder``, or will when it is made."""
     while not folder.exists():
         folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    return shutil.disk_usage(folder).free
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raises OSError if the disk that holds ``folder`` has fewer than ``needed`` bytes left."""
+    free = free_space(folder)
     if free < needed:
         raise OSError(
             f"{folder}: no disk space: {needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free; free some, or "

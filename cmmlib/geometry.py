@@ -15,8 +15,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from .methods.opcm import clean
-from .methods.spectral import cumulative_share, thin_svd
+from .methods.opcm import block_rank, clean
+from .methods.spectral import thin_svd
 
 
 def inner_products(tensors: Sequence[Tensor]) -> NDArray:
@@ -79,8 +79,7 @@ def projection(task_vector: Tensor, accumulated: Tensor, *, alpha: float) -> Pro
     tau = task_vector.double()
     square = tau.square().sum().item()
     u, s, v = thin_svd(accumulated)
-    above = cumulative_share(s) > alpha
-    r, k = (int(above.int().argmax()) if above.any() else len(s)), len(s)
+    r, k = block_rank(s, alpha), len(s)
     left, right = u.T @ tau, tau @ v[:, :r]
     parts = (
         (left[:r] @ v[:, :r]).square().sum(),

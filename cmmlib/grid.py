@@ -8,8 +8,9 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -190,12 +191,12 @@ def _work(run: Run) -> None:
     run_sequence(_WORKER["suite"], _WORKER["backbone"], run, _WORKER["results"], _WORKER["scorer"], _WORKER["done"])
 
 
-class _one_thread:
+@contextmanager
+def _one_thread() -> Iterator[None]:
     """torch computes with a single thread inside the block."""
-
-    def __enter__(self) -> None:
-        self.threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_) -> None:
-        torch.set_num_threads(self.threads)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

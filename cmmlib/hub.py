@@ -7,9 +7,10 @@ import errno
 import fnmatch
 import glob
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+
+from .files import free_space
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 PROCESSOR_FILES = (
@@ -122,8 +123,7 @@ def _download(repo: str, patterns: list[str], revision: str | None, kind: str) -
 
 
 def _require_space(folder: Path, needed: int) -> None:
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
+    free = free_space(folder)
     if free < needed:
         raise OSError(errno.ENOSPC, f"needs {needed / 1e9:.1f} GB in {folder}, {free / 1e9:.1f} GB free")
 

@@ -16,6 +16,15 @@ from .registry import Context, Interval, method
 from .spectral import cross_gram, cumulative_share, gram, spectrum
 
 
+def block_rank(s: Tensor, alpha: float, *, compat: bool = False) -> int:
+    """r: the first index whose cumulative share of the descending singular values ``s`` exceeds alpha.
+
+    None exceeds 1: all pairs are meant, but the published argmax gives 0.
+    """
+    above = cumulative_share(s) > alpha
+    return int(above.int().argmax()) if above.any() or compat else len(s)
+
+
 def clean(task_vector: Tensor, merged: Tensor, *, alpha: float, zero_diagonal: bool, compat: bool = False) -> Tensor:
     """The part of τ that the projection leaves (paper, eq. 5–7), for (m, n) matrices τ and A.
 
@@ -29,9 +38,7 @@ def clean(task_vector: Tensor, merged: Tensor, *, alpha: float, zero_diagonal: b
     a, tau = (merged.T, task_vector.T) if tall else (merged, task_vector)
     m, n = a.shape
     squares, u = spectrum(gram(a))  # (k,), (m, k), float64
-    above = cumulative_share(squares.sqrt()) > alpha
-    # r is the first index whose share exceeds alpha.  None exceeds 1: all k pairs are meant, but argmax gives 0.
-    r = int(above.int().argmax()) if above.any() or compat else len(squares)
+    r = block_rank(squares.sqrt(), alpha, compat=compat)
     if not zero_diagonal:
         squares, u = squares[:r], u[:, :r]
     wide = n >= 2 * m

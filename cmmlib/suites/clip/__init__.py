@@ -82,7 +82,7 @@ class ClipSuite:
         Fetches that split alone.  See `cmmlib.suites.clip.data.read_test_set` for what it takes on disk.
         """
         task, files = self._split(task_name)
-        key = self.test_set_key(task_name)
+        key = self._key(task, files)
         folder = self.repositories.fetch("datasets", task.dataset, files)
         return data.read_test_set(
             folder, [name for name in files if name != data.CARD], task, key, task.name not in self.accept_labels
@@ -90,7 +90,9 @@ class ClipSuite:
 
     def test_set_key(self, task_name: str) -> str:
         """Data set, configuration, split, revision, columns and what becomes of labels; pins the revision."""
-        task, files = self._split(task_name)
+        return self._key(*self._split(task_name))
+
+    def _key(self, task: ClipTask, files: list[str]) -> str:
         revision = self.repositories.revision("datasets", task.dataset, files)
         return json.dumps([task.dataset, task.config, task.split, revision, task.image, task.label, data.LABEL_RULE])
 
