@@ -179,7 +179,12 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--all", action="store_true", help="the other figures too: front, variants, geometry, sweeps")
     reproduce.add_argument("--orders", type=int, metavar="N", help="only the first N of the ten orders")
     reproduce.add_argument("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
-    reproduce.add_argument("--workers", type=int, help="processes (default: one per core, or per CUDA device)")
+    reproduce.add_argument(
+        "--jobs", type=int, metavar="N", help="sequences at a time, each in a process (default: one per core or CUDA device)"
+    )
+    reproduce.add_argument(
+        "--ray", nargs="?", const="local", metavar="ADDRESS", help="run on Ray: the cluster there, or without ADDRESS here"
+    )
     reproduce.add_argument("--device", help="where to merge and score (default: cuda where there is any, else cpu)")
     reproduce.add_argument("--no-check", action="store_true", help="do not compare with the committed reference run")
     reproduce.add_argument("--limit", type=int, metavar="N", help="score at most N images per task, for a quick look")
@@ -228,8 +233,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     from .suites import load_suite
 
     quick = arguments.quick
-    if arguments.workers is not None and arguments.workers < 1:
-        raise ValueError(f"--workers: expected at least 1, got {arguments.workers}")
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise ValueError(f"--jobs: expected at least 1, got {arguments.jobs}")
     if arguments.orders is not None and not 1 <= arguments.orders <= len(TEN):
         raise ValueError(f"--orders: expected 1 to {len(TEN)}, got {arguments.orders}")
     options = {
@@ -260,7 +265,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
             out = out / backbone.replace("/", "-")
         (out / "notebooks").mkdir(parents=True, exist_ok=True)
         common = {"suite": suite.name, "suite_options": options, "backbone": backbone, "out": str(out)}
-        common |= {"workers": arguments.workers, "device": arguments.device, "check": not arguments.no_check}
+        common |= {"jobs": arguments.jobs, "ray": arguments.ray}
+        common |= {"device": arguments.device, "check": not arguments.no_check}
         notebooks = QUICK if quick else REPRODUCE[suite.name] | (FIGURES if arguments.all else {})
         for name, parameters in notebooks.items():
             source, target = notebooks_dir() / f"{name}.ipynb", out / "notebooks" / f"{name}.ipynb"

@@ -32,7 +32,8 @@ def run_grid(
     runs: Sequence[Run],
     results: Results,
     *,
-    workers: int | None = None,
+    jobs: int | None = None,
+    ray: str | None = None,
     device: str | None = None,
 ) -> None:
     """Run what ``results`` does not hold yet, several sequences at a time, with a progress bar and the time that is left.
@@ -41,12 +42,15 @@ def run_grid(
     numbers do not depend on how many there are.
 
     Args:
-        workers: number of processes; default: one per core, or one per CUDA device.  Methods defined in a notebook exist
-            only there, so their runs stay in this process.
+        jobs: how many at a time; default: one per core, or one per CUDA device.  Methods defined in a notebook exist only
+            there, so their runs stay in this process.
+        ray: address of a Ray cluster to run on, or ``local``; default: local processes.
         device: where to merge and score; default: CUDA where there is any, else the CPU.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    workers = workers or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
+    jobs = jobs or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
+    if ray is not None:
+        raise ValueError(f"ray={ray!r}: the grid does not run on Ray yet; leave it out for local processes")
     tasks = suite.task_names(max(run.num_tasks for run in runs))
     if not work_left(suite, backbone, runs, results)[0] and references_known(suite, backbone, len(tasks), results):
         return  # neither models nor images are needed
@@ -62,18 +66,18 @@ def run_grid(
         left = Counter({SCORING: sum(count * scorer.size(task) for task, count in scores.items())}) + merges
         if not pending:
             return
-        workers = min(workers, len(pending))
-        if pace.estimate(left, workers)[0] > ANNOUNCED:
+        jobs = min(jobs, len(pending))
+        if pace.estimate(left, jobs)[0] > ANNOUNCED:
             print(
                 f"{suite.name} {backbone}: {len(pending)} sequences with {left[SCORING]:,} image classifications to do, "
-                f"{workers} at a time on {device}; {pace.describe(left, workers)}"
+                f"{jobs} at a time on {device}; {pace.describe(left, jobs)}"
             )
-        with _Progress(f"{suite.name} {backbone}", left, pace, workers) as progress:
+        with _Progress(f"{suite.name} {backbone}", left, pace, jobs) as progress:
             try:
                 here = [run for run in pending if get_method(run.method).step.__module__ == "__main__"]
                 for run in here:
                     run_sequence(suite, backbone, run, results, scorer, progress.done)
-                _run_in_workers(suite, backbone, [r for r in pending if r not in here], results, workers, device, progress)
+                _run_in_workers(suite, backbone, [r for r in pending if r not in here], results, jobs, device, progress)
             finally:
                 results.keep_pace(suite.name, backbone, device, pace)
 
@@ -105,8 +109,8 @@ def work_left(
 class _Progress:
     """A bar over the images to classify, with the time that is left by what each kind of work has cost so far."""
 
-    def __init__(self, name: str, left: Counter[str], pace: Pace, workers: int):
-        self.left, self.pace, self.workers = left, pace, workers
+    def __init__(self, name: str, left: Counter[str], pace: Pace, jobs: int):
+        self.left, self.pace, self.jobs = left, pace, jobs
         self.bar = tqdm(total=left[SCORING], unit="image", unit_scale=True, desc=name, bar_format=_BAR)
         self.described = 0.0
 
@@ -123,7 +127,7 @@ class _Progress:
         self.pace.learn(kind, amount, seconds)
         self.left[kind] = max(self.left[kind] - amount, 0)
         if time.monotonic() > self.described + 1:
-            self.bar.set_postfix_str(self.pace.describe(self.left, self.workers), refresh=kind != SCORING)
+            self.bar.set_postfix_str(self.pace.describe(self.left, self.jobs), refresh=kind != SCORING)
             self.described = time.monotonic()
         if kind == SCORING:
             self.bar.update(min(amount, self.bar.total - self.bar.n))
@@ -137,7 +141,7 @@ def _run_in_workers(
     backbone: str,
     runs: list[Run],
     results: Results,
-    workers: int,
+    jobs: int,
     device: str,
     progress: _Progress,
 ) -> None:
@@ -147,7 +151,7 @@ def _run_in_workers(
     done, numbers = context.SimpleQueue(), context.Value("q", 0)
     modules = sorted({get_method(run.method).step.__module__ for run in runs})
     about = (suite, backbone, str(results.path), modules, device, done, numbers)
-    with ProcessPoolExecutor(min(workers, len(runs)), context, _start_worker, about) as pool:
+    with ProcessPoolExecutor(min(jobs, len(runs)), context, _start_worker, about) as pool:
         pending = {pool.submit(_work, run) for run in runs}
         try:
             while pending:

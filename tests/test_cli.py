@@ -38,7 +38,7 @@ def test_a_failing_cell_is_reported_with_the_place_to_look(tmp_path):
     "arguments, message",
     [
         (["reproduce", "--suite", "nosuch"], "known"),
-        (["reproduce", "--workers", "0"], "--workers"),
+        (["reproduce", "--jobs", "0"], "--jobs"),
         (["reproduce", "--orders", "11"], "--orders: expected 1 to 10"),
         (["reproduce", "--backbone", "ViT-H/14"], "suite mini has ViT-mini"),
         (["reproduce", "--limit", "0"], "limit is 0"),
@@ -64,4 +64,4 @@ def test_injected_parameters_exist_in_the_notebooks(setting):
     for name, parameters in SETTINGS[setting].items():
         known = cli.parameters_of(notebooks_dir() / f"{name}.ipynb")
         assert {*parameters, "suite", "suite_options", "backbone", "out"} <= set(known)
-        assert setting == "figures" or {"workers", "device", "check"} <= set(known)
+        assert setting == "figures" or {"jobs", "ray", "device", "check"} <= set(known)

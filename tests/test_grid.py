@@ -1,4 +1,4 @@
-"""The grid on the mini suite: the same numbers with any number of workers, nothing lost when killed."""
+"""The grid on the mini suite: the same numbers with any number of jobs, nothing lost when killed."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def expected(suite, tmp_path_factory):
     """The scores of a grid that nobody disturbed, in two workers."""
     store = Results(tmp_path_factory.mktemp("whole") / "scores.sqlite")
     runs = plan(ROWS, 3, [40, 41], every_step=True)
-    run_grid(suite, suite.backbones[0], runs, store, workers=2)
+    run_grid(suite, suite.backbones[0], runs, store, jobs=2)
     return runs, accuracies(suite, suite.backbones[0], runs, store), store
 
 
@@ -60,7 +60,7 @@ def test_a_method_of_this_process_alone_runs_here(suite, tmp_path, monkeypatch):
     cmmlib.method(newest, paper="")
     store = Results(tmp_path / "scores.sqlite")
     runs = plan({"Newest": ("newest", {})}, 2, [40])
-    run_grid(suite, suite.backbones[0], runs, store, workers=2)
+    run_grid(suite, suite.backbones[0], runs, store, jobs=2)
     frame = accuracies(suite, suite.backbones[0], runs, store)
     individual = reference_accuracies(suite, suite.backbones[0], 2, store)["individual"]
     last = frame[(frame.step == 2) & (frame.position == 2)].iloc[0]
@@ -77,7 +77,7 @@ from cmmlib.suites import load_suite
 if __name__ == "__main__":
     suite = load_suite("mini")
     rows = {label: (method, params) for label, (method, params) in ROWS.items()}
-    run_grid(suite, suite.backbones[0], plan(rows, 3, [40, 41], every_step=True), Results(sys.argv[1]), workers=2)
+    run_grid(suite, suite.backbones[0], plan(rows, 3, [40, 41], every_step=True), Results(sys.argv[1]), jobs=2)
 """
 
 
@@ -101,6 +101,6 @@ def test_a_killed_grid_goes_on_and_leaves_no_process_behind(suite, expected, tmp
     ):
         time.sleep(0.1)
     assert not subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True).stdout.strip(), "orphaned workers"
-    run_grid(suite, suite.backbones[0], runs, store, workers=2)
+    run_grid(suite, suite.backbones[0], runs, store, jobs=2)
     assert accuracies(suite, suite.backbones[0], runs, store).equals(scores)
     assert kept >= 12 and len(store.frame()) > kept
