@@ -14,14 +14,14 @@ SCRATCH ?= .cache/scratch
 reproduce: $(VENV)/.ready
 	$(BIN)/cmm reproduce --suite $(SUITE) $(if $(QUICK),--quick)
 
-# the other figures too
+# all backbones, and the other figures too
 reproduce-all: $(VENV)/.ready
 	$(BIN)/cmm reproduce --suite $(SUITE) --all
 
-# one HTML file of what `make reproduce` left, to send to a colleague; one per backbone where there are several
+# one HTML file of what `make reproduce` left, to send to a colleague; one per backbone
 RUN = figures/$(SUITE)$(if $(QUICK),-quick)
 report: $(VENV)/.ready
-	$(BIN)/cmm report $(or $(patsubst %/main_table.md,%,$(wildcard $(RUN)/main_table.md $(RUN)/*/main_table.md)),$(RUN))
+	$(BIN)/cmm report $(or $(patsubst %/main_table.md,%,$(wildcard $(RUN)/*/main_table.md)),$(RUN))
 
 # the notebooks are checked from an empty store: a score kept from before would prove nothing
 test: $(VENV)/.ready lint
@@ -63,8 +63,8 @@ notebooks: $(VENV)/.ready
 
 reference: $(VENV)/.ready
 	$(BIN)/cmm reproduce --suite $(SUITE) --all --no-check
-	mkdir -p figures/reference/$(SUITE)
-	cp figures/$(SUITE)/*.csv figures/$(SUITE)/*.md figures/$(SUITE)/*.tex figures/$(SUITE)/*.png figures/$(SUITE)/*.pdf figures/reference/$(SUITE)/
+	for run in figures/$(SUITE)/*/; do to=figures/reference/$(SUITE)/$$(basename $$run); mkdir -p $$to; \
+		cp $$run/*.csv $$run/*.md $$run/*.tex $$run/*.png $$run/*.pdf $$to; done
 
 zoo: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[zoo]'

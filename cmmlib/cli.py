@@ -34,6 +34,9 @@ REPRODUCE: dict[str, Parameters] = {
 The curves come first: the table then finds most of its sequences done.
 """
 
+ALL_BACKBONES = ("clip",)
+"""Suites whose backbones all run without ``--all``."""
+
 FIGURES: Parameters = {
     "04_pareto_front": {},
     "05_dop_variants": {
@@ -72,7 +75,7 @@ FIGURES: Parameters = {
         ],
     },
 }
-"""What ``--all`` runs besides: the papers' other figures and our own."""
+"""What ``--all`` runs besides, on the first backbone: the papers' other figures and our own."""
 
 QUICK: Parameters = {
     "02_main_table": {"num_tasks": [8], "seeds": TEN[:3], "adam_seeds": []},
@@ -173,10 +176,13 @@ def _parser() -> argparse.ArgumentParser:
     reproduce = command("reproduce", "run the notebooks with papermill and leave the table and the curves")
     reproduce.add_argument("--suite", default="mini", help="mini (embedded, the default) or clip (from the hub)")
     reproduce.add_argument(
-        "--backbone", action="append", metavar="NAME", help="one of the suite's, may be repeated (default: all of them)"
+        "--backbone",
+        action="append",
+        metavar="NAME",
+        help="of the suite; may be repeated (default: mini's first, all of clip's)",
     )
     reproduce.add_argument("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
-    reproduce.add_argument("--all", action="store_true", help="the other figures too: front, variants, geometry, sweeps")
+    reproduce.add_argument("--all", action="store_true", help="all backbones; with the first, the other figures too")
     reproduce.add_argument("--orders", type=int, metavar="N", help="only the first N of the ten orders")
     reproduce.add_argument("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
     reproduce.add_argument(
@@ -195,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.set_defaults(run=_reproduce)
 
     one = command("report", "one HTML file of what `reproduce` left, to send to a colleague")
-    help_ = "a folder that `reproduce` printed, as figures/mini"
+    help_ = "a folder that `reproduce` printed, as figures/mini/ViT-mini-12"
     one.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=help_)
     one.set_defaults(run=_report)
     return parser
@@ -229,7 +235,7 @@ def _lazily(name: str) -> Callable[[argparse.Namespace], Any]:
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:
-    from .paths import cache_dir, notebooks_dir
+    from .paths import cache_dir, notebooks_dir, run_dir
     from .suites import load_suite
 
     quick = arguments.quick
@@ -246,7 +252,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         if key in options:  # the notebooks run in a folder of their own
             options[key] = str(Path(options[key]).absolute())
     suite = load_suite(arguments.suite, **options)  # what cannot work is refused before anything runs
-    backbones = arguments.backbone or (suite.backbones[:1] if quick else suite.backbones)
+    every = suite.backbones if arguments.all or suite.name in ALL_BACKBONES else suite.backbones[:1]
+    backbones = arguments.backbone or (suite.backbones[:1] if quick else every)
     for backbone in backbones:
         if backbone not in suite.backbones:
             raise ValueError(f"--backbone {backbone!r}: suite {suite.name} has {', '.join(suite.backbones)}")
@@ -260,14 +267,13 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     start = time.monotonic()
     tables = []
     for backbone in backbones:
-        out = arguments.out.resolve() / (f"{suite.name}-quick" if quick else suite.name)
-        if len(suite.backbones) > 1:
-            out = out / backbone.replace("/", "-")
+        out = arguments.out.resolve() / run_dir(f"{suite.name}-quick" if quick else suite.name, backbone)
         (out / "notebooks").mkdir(parents=True, exist_ok=True)
         common = {"suite": suite.name, "suite_options": options, "backbone": backbone, "out": str(out)}
         common |= {"jobs": arguments.jobs, "ray": arguments.ray}
         common |= {"device": arguments.device, "check": not arguments.no_check}
-        notebooks = QUICK if quick else REPRODUCE[suite.name] | (FIGURES if arguments.all else {})
+        figures = FIGURES if arguments.all and backbone == backbones[0] else {}
+        notebooks = QUICK if quick else REPRODUCE[suite.name] | figures
         for name, parameters in notebooks.items():
             source, target = notebooks_dir() / f"{name}.ipynb", out / "notebooks" / f"{name}.ipynb"
             known = parameters_of(source)

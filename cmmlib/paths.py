@@ -25,16 +25,22 @@ def notebooks_dir() -> Path:
     return _shipped("notebooks", "_notebooks", "00_quickstart.ipynb")
 
 
-def reference_dir(suite: str) -> Path:
-    """Results and figures of the reference run of a suite.
+def run_dir(suite: str, backbone: str) -> Path:
+    """Where a run leaves its results and figures, below ``figures`` or ``figures/reference``."""
+    return Path(suite) / backbone.replace("/", "-")
+
+
+def reference_dir(suite: str, backbone: str) -> Path:
+    """Results and figures of the reference run of a suite and backbone.
 
     Raises:
         FileNotFoundError: there are none.
     """
-    return _shipped("figures/reference", "_reference", suite) / suite
+    run = run_dir(suite, backbone)
+    return _shipped("figures/reference", "_reference", run) / run
 
 
-def _shipped(in_clone: str, in_package: str, content: str) -> Path:
+def _shipped(in_clone: str, in_package: str, content: str | Path) -> Path:
     for folder in (_PACKAGE.parent / in_clone, _PACKAGE / in_package):
         if (folder / content).exists():
             return folder

@@ -65,3 +65,25 @@ def test_injected_parameters_exist_in_the_notebooks(setting):
         known = cli.parameters_of(notebooks_dir() / f"{name}.ipynb")
         assert {*parameters, "suite", "suite_options", "backbone", "out"} <= set(known)
         assert setting == "figures" or {"jobs", "ray", "device", "check"} <= set(known)
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["--quick"], {"mini-quick/ViT-mini-12": set(cli.QUICK)}),
+        ([], {"mini/ViT-mini-12": set(cli.REPRODUCE["mini"])}),
+        (["--all", "--backbone", "ViT-mini/12"], {"mini/ViT-mini-12": {*cli.REPRODUCE["mini"], *cli.FIGURES}}),
+    ],
+)
+def test_what_is_run_and_where_it_is_left(tmp_path, monkeypatch, capsys, arguments, expected):
+    ran = {}
+
+    def pretend(source, target, parameters):
+        assert parameters["out"] == str(target.parent.parent)
+        ran.setdefault(str(target.parent.parent.relative_to(tmp_path)), set()).add(target.stem)
+        (target.parent.parent / "main_table.md").write_text("the table")
+
+    monkeypatch.setattr(cli, "run_notebook", pretend)
+    assert cli.main(["reproduce", "--out", str(tmp_path), *arguments]) == 0
+    assert ran == expected
+    assert capsys.readouterr().out.count("the table") == len(expected)
