@@ -9,10 +9,19 @@ export CMMLIB_CACHE ?= $(CURDIR)/.cache
 # scratch space of the long checks
 SCRATCH ?= .cache/scratch
 
-.PHONY: reproduce test lint crash fuzz memory export-test notebooks reference zoo lock lab clean distclean
+.PHONY: reproduce reproduce-all report test lint crash fuzz memory export-test notebooks reference zoo lock lab clean distclean
 
 reproduce: $(VENV)/.ready
 	$(BIN)/cmm reproduce --suite $(SUITE) $(if $(QUICK),--quick)
+
+# the other figures too
+reproduce-all: $(VENV)/.ready
+	$(BIN)/cmm reproduce --suite $(SUITE) --all
+
+# one HTML file of what `make reproduce` left, to send to a colleague; one per backbone where there are several
+RUN = figures/$(SUITE)$(if $(QUICK),-quick)
+report: $(VENV)/.ready
+	$(BIN)/cmm report $(or $(patsubst %/main_table.md,%,$(wildcard $(RUN)/main_table.md $(RUN)/*/main_table.md)),$(RUN))
 
 # the notebooks are checked from an empty store: a score kept from before would prove nothing
 test: $(VENV)/.ready lint
@@ -53,7 +62,7 @@ notebooks: $(VENV)/.ready
 		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 reference: $(VENV)/.ready
-	$(BIN)/cmm reproduce --suite $(SUITE) --no-check
+	$(BIN)/cmm reproduce --suite $(SUITE) --all --no-check
 	mkdir -p figures/reference/$(SUITE)
 	cp figures/$(SUITE)/*.csv figures/$(SUITE)/*.md figures/$(SUITE)/*.tex figures/$(SUITE)/*.png figures/$(SUITE)/*.pdf figures/reference/$(SUITE)/
 

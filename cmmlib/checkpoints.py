@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from . import hub
-from .files import read_json, sync_folder
+from .files import read_config, read_json, sync_folder
 from .names import canonical_names, stored_name
 from .stream import Writer, header_room, read_header, read_tensor, tensor_bytes
 
@@ -68,13 +68,7 @@ class Source:
         path = self.folder / "config.json" if self.folder else None
         if path is None or not path.is_file():
             return None
-        try:
-            config = read_json(path)
-        except ValueError as error:
-            raise ValueError(f"{path} is not valid JSON ({error})") from None
-        if not isinstance(config, dict):
-            raise ValueError(f"{path} holds a {type(config).__name__}, not the configuration of a model")
-        return config
+        return read_config(path, "a model")
 
     def stamp(self) -> list[tuple[int, int, int]]:
         """What changes when one of the files does."""

@@ -15,24 +15,67 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-REPRODUCE: dict[str, dict[str, Any]] = {
-    "03_accuracy_curves": {
-        "seeds": {"8": list(range(40, 50)), "20": [40, 41, 42]},
-        "adam_seeds": [40, 41, 42],
+Parameters = dict[str, dict[str, Any]]
+
+TEN = list(range(40, 50))
+
+REPRODUCE: dict[str, Parameters] = {
+    "mini": {
+        "03_accuracy_curves": {"seeds": {"8": TEN, "20": TEN[:3]}, "adam_seeds": TEN[:3]},
+        "02_main_table": {"num_tasks": [8, 14, 20], "seeds": TEN, "adam_seeds": TEN[:3]},
     },
-    "02_main_table": {
-        "num_tasks": [8, 14, 20],
-        "seeds": list(range(40, 50)),
-        "adam_seeds": [40, 41, 42],
+    "clip": {
+        "03_accuracy_curves": {"seeds": {"8": TEN, "20": TEN[:3]}, "adam_seeds": TEN[:3]},
+        "02_main_table": {"num_tasks": [8, 14, 20], "seeds": TEN, "adam_seeds": TEN},
     },
 }
-"""What the full run injects into the notebooks, whose committed defaults are the quick setting.
+"""What the full run of a suite injects into the notebooks, whose committed defaults are the quick setting.
 
 The curves come first: the table then finds most of its sequences done.
 """
 
-QUICK: dict[str, dict[str, Any]] = {
-    "02_main_table": {"num_tasks": [8], "seeds": [40, 41, 42], "adam_seeds": []},
+FIGURES: Parameters = {
+    "04_pareto_front": {},
+    "05_dop_variants": {
+        "num_tasks": [8, 14, 20],
+        "cross": [["svd_proj_space", "others", "ridge"], ["svd_proj_space", "weighting"]],
+    },
+    "06_geometry": {
+        "num_tasks": [8, 20],
+        "seeds": TEN[:3],
+        "methods": [
+            "Weight average",
+            "Task arithmetic",
+            "TIES",
+            "MagMax",
+            "OPCM",
+            "DOP",
+            "DOP-exact (α=0.8)",
+            "DOP-all (u)",
+        ],
+    },
+    "07_sweeps": {
+        "seeds": TEN[:3],
+        "opcm_seeds": TEN[:5],
+        "order_seeds": TEN,
+        "opcm_alphas": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+        "dop_alphas": [0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0],
+        "svd_epsilons": [0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.99, 0.99999],
+        "spaces": ["u", "v", "uv"],
+        "steps": [0, 10, 30, 200],
+        "ema_betas": [0.0, 0.9, 0.99, 0.999, 1.0],
+        "ema_steps": 200,
+        "lambda_tasks": [8, 20],
+        "order_rows": [
+            *("Weight average", "Task arithmetic", "TIES", "MagMax", "OPCM (first version)", "OPCM"),
+            *("DOP-exact (α=0.8)", "DOP-exact (balanced)", "DOP-all (u)"),
+        ],
+    },
+}
+"""What ``--all`` runs besides: the papers' other figures and our own."""
+
+QUICK: Parameters = {
+    "02_main_table": {"num_tasks": [8], "seeds": TEN[:3], "adam_seeds": []},
 }
 
 
@@ -128,12 +171,28 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
 
     reproduce = command("reproduce", "run the notebooks with papermill and leave the table and the curves")
-    reproduce.add_argument("--suite", default="mini", help="which suite (default: mini, which is embedded)")
-    reproduce.add_argument("--quick", action="store_true", help="a first table in about a minute: 8 tasks, 3 orders")
+    reproduce.add_argument("--suite", default="mini", help="mini (embedded, the default) or clip (from the hub)")
+    reproduce.add_argument(
+        "--backbone", action="append", metavar="NAME", help="one of the suite's, may be repeated (default: all of them)"
+    )
+    reproduce.add_argument("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
+    reproduce.add_argument("--all", action="store_true", help="the other figures too: front, variants, geometry, sweeps")
+    reproduce.add_argument("--orders", type=int, metavar="N", help="only the first N of the ten orders")
     reproduce.add_argument("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
-    reproduce.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
+    reproduce.add_argument("--workers", type=int, help="processes (default: one per core, or per CUDA device)")
+    reproduce.add_argument("--device", help="where to merge and score (default: cuda where there is any, else cpu)")
     reproduce.add_argument("--no-check", action="store_true", help="do not compare with the committed reference run")
+    reproduce.add_argument("--limit", type=int, metavar="N", help="score at most N images per task, for a quick look")
+    reproduce.add_argument("--precision", help="float32 (default) or bfloat16, in which images are scored")
+    reproduce.add_argument("--models-dir", metavar="DIR", help="clip: models in DIR/<owner>/<name> instead of the hub's")
+    reproduce.add_argument("--data-dir", metavar="DIR", help="clip: data sets in DIR/<owner>/<name> instead of the hub's")
+    reproduce.add_argument("--revisions", metavar="FILE", help="clip: the revisions of another run, from its sources.csv")
     reproduce.set_defaults(run=_reproduce)
+
+    one = command("report", "one HTML file of what `reproduce` left, to send to a colleague")
+    help_ = "a folder that `reproduce` printed, as figures/mini"
+    one.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=help_)
+    one.set_defaults(run=_report)
     return parser
 
 
@@ -168,13 +227,24 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     from .paths import cache_dir, notebooks_dir
     from .suites import load_suite
 
-    suite, quick, workers = arguments.suite, arguments.quick, arguments.workers
-    load_suite(suite)  # an unknown name is refused before anything runs
-    if workers is not None and workers < 1:
-        raise ValueError(f"--workers: expected at least 1, got {workers}")
-    notebooks, out = notebooks_dir(), arguments.out.resolve() / (f"{suite}-quick" if quick else suite)
-    executed = out / "notebooks"
-    executed.mkdir(parents=True, exist_ok=True)
+    quick = arguments.quick
+    if arguments.workers is not None and arguments.workers < 1:
+        raise ValueError(f"--workers: expected at least 1, got {arguments.workers}")
+    if arguments.orders is not None and not 1 <= arguments.orders <= len(TEN):
+        raise ValueError(f"--orders: expected 1 to {len(TEN)}, got {arguments.orders}")
+    options = {
+        key: value
+        for key in ("limit", "precision", "models_dir", "data_dir", "revisions")
+        if (value := getattr(arguments, key)) is not None
+    }
+    for key in ("models_dir", "data_dir", "revisions"):
+        if key in options:  # the notebooks run in a folder of their own
+            options[key] = str(Path(options[key]).absolute())
+    suite = load_suite(arguments.suite, **options)  # what cannot work is refused before anything runs
+    backbones = arguments.backbone or (suite.backbones[:1] if quick else suite.backbones)
+    for backbone in backbones:
+        if backbone not in suite.backbones:
+            raise ValueError(f"--backbone {backbone!r}: suite {suite.name} has {', '.join(suite.backbones)}")
     import logging
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -183,14 +253,52 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     papermill_log.addFilter(lambda record: not str(record.msg).startswith(("Executing Cell", "Ending Cell")))
     os.environ.setdefault("TQDM_MININTERVAL", "5")  # a line of progress every few seconds, not every tenth
     start = time.monotonic()
-    for name, parameters in (QUICK if quick else REPRODUCE).items():
-        parameters = {**parameters, "suite": suite, "out": str(out), "workers": workers}
-        parameters["check"] = not arguments.no_check
-        run_notebook(notebooks / f"{name}.ipynb", executed / f"{name}.ipynb", parameters)
-    print(f"\n{(out / 'main_table.md').read_text()}")
+    tables = []
+    for backbone in backbones:
+        out = arguments.out.resolve() / (f"{suite.name}-quick" if quick else suite.name)
+        if len(suite.backbones) > 1:
+            out = out / backbone.replace("/", "-")
+        (out / "notebooks").mkdir(parents=True, exist_ok=True)
+        common = {"suite": suite.name, "suite_options": options, "backbone": backbone, "out": str(out)}
+        common |= {"workers": arguments.workers, "device": arguments.device, "check": not arguments.no_check}
+        notebooks = QUICK if quick else REPRODUCE[suite.name] | (FIGURES if arguments.all else {})
+        for name, parameters in notebooks.items():
+            source, target = notebooks_dir() / f"{name}.ipynb", out / "notebooks" / f"{name}.ipynb"
+            known = parameters_of(source)
+            mine = {key: value for key, value in common.items() if key in known}
+            run_notebook(source, target, _first_orders(parameters, arguments.orders) | mine)
+        tables.append(f"{suite.name}, {backbone}: {out}\n\n{(out / 'main_table.md').read_text()}")
+    print("", *tables, sep="\n")
     print(f"ACC and BWT in per cent, mean ± standard deviation over orders; {time.monotonic() - start:.0f} s")
-    print(f"table, curves and executed notebooks: {out}\nscores and materialised models (safe to remove): {cache_dir()}")
+    print(
+        f"tables, curves and executed notebooks lie there; scores and what can be made again (safe to remove): {cache_dir()}"
+    )
     return 0
+
+
+def _first_orders(parameters: dict[str, Any], orders: int | None) -> dict[str, Any]:
+    """The parameters of a notebook with at most so many seeds, which are lists or lists by number of tasks."""
+    cut = dict(parameters)
+    for key in cut:
+        if key.endswith("seeds"):
+            given = cut[key]
+            cut[key] = {n: s[:orders] for n, s in given.items()} if isinstance(given, dict) else given[:orders]
+    return cut
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from .report import write_report
+
+    for folder in arguments.runs:
+        print(write_report(folder))
+    return 0
+
+
+def parameters_of(notebook: Path) -> list[str]:
+    """The names of a notebook's parameters."""
+    import papermill
+
+    return list(papermill.inspect_notebook(str(notebook)))
 
 
 def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None:
@@ -201,7 +309,7 @@ def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None
     """
     import papermill
 
-    known = papermill.inspect_notebook(str(source))
+    known = parameters_of(source)
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ValueError(f"{source.name} has no parameter {unknown[0]!r}; it takes {', '.join(known)}")

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import os
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from .heads import cached_class_embeddings, text_hash
+from .images import TestImages, normalised, value_table
 from .names import canonical_names
+from .threads import in_order
 
 if TYPE_CHECKING:
-    from transformers import CLIPModel
+    from transformers import CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
 
     from .suites import Suite
+
+Key = TypeVar("Key", bound=Hashable)
+Item, Result = TypeVar("Item"), TypeVar("Result")
+Tower = Mapping[str, Tensor]
 
 
 class Score(NamedTuple):
@@ -29,91 +39,277 @@ class Score(NamedTuple):
         return 100 * self.correct / self.images
 
 
+class Pixels:
+    """Preprocessed images of a test set, read as they are asked for: ``pixels[a:b]`` is float32 (b − a, 3, h, w)."""
+
+    def __init__(self, images: TestImages, table: Tensor) -> None:
+        self._images, self._table, self.shape = images, table, images.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        start, stop, step = rows.indices(len(self))
+        return normalised(torch.tensor(self._images.read(start, max(start, stop))), self._table)[::step]
+
+
 class ZeroShotScorer:
     """Scores vision towers of one backbone on a suite's tasks.
 
-    Text tower, projections and tokenizer are the base's; heads and preprocessed images are kept in memory.
+    Text tower, projections, tokenizer and image processor are the base's.  Preprocessed images and heads are kept on
+    disk (`cmmlib.images`, `cmmlib.heads`).
 
     Args:
         suite: where base and test sets come from.
         backbone: one of ``suite.backbones``.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass; default: 75 on a CPU, 512 on a GPU (not tuned).
         device: where to compute.
+
+    A suite's precision ``bfloat16`` runs the vision tower under autocast.  ``float32`` is float32 on a GPU too: TF32, which
+    convolutions use there by default, is off while scoring.
     """
 
-    def __init__(self, suite: Suite, backbone: str, *, batch_size: int = 75, device: str | torch.device = "cpu"):
+    def __init__(
+        self,
+        suite: Suite,
+        backbone: str,
+        *,
+        batch_size: int | None = None,
+        device: str | torch.device = "cpu",
+    ):
         self.suite, self.backbone = suite, backbone
-        self.batch_size, self.device = batch_size, torch.device(device)
+        self.device = torch.device(device)
+        self.batch_size = batch_size or (75 if self.device.type == "cpu" else 512)
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device is {device!r}, but torch finds no CUDA device here")
         self.head = cache(self._head)
-        self.images = cache(self._images)
+        self._test_images = cache(self._open)
 
     @cached_property
     def _clip(self) -> CLIPModel:
         from transformers import CLIPModel
         from transformers.utils import logging
 
+        base = self.suite.base(self.backbone)
         bar = logging.is_progress_bar_enabled()
         logging.disable_progress_bar()  # a bar of milliseconds would land in every notebook's output
         try:
-            model, info = CLIPModel.from_pretrained(self.suite.base(self.backbone), output_loading_info=True)
+            model, info = CLIPModel.from_pretrained(base, dtype=torch.float32, output_loading_info=True)
         finally:
             if bar:
                 logging.enable_progress_bar()
         if info["missing_keys"]:  # transformers would initialise them at random and only warn
-            raise ValueError(
-                f"{self.suite.base(self.backbone)} lacks weights of a CLIPModel: {sorted(info['missing_keys'])[:3]}"
-            )
-        return model.eval().requires_grad_(False).to(self.device)
+            raise ValueError(f"{base} lacks weights of a CLIPModel: {sorted(info['missing_keys'])[:3]}")
+        model.eval().requires_grad_(False)
+        model.vision_model.to(self.device)  # the text tower stays: heads are made on the CPU
+        model.visual_projection.to(self.device)
+        return model
 
     @cached_property
-    def _pretrained(self) -> dict[str, Tensor]:
-        return {key: tensor.clone() for key, tensor in self._clip.vision_model.state_dict().items()}
+    def _text(self) -> str:
+        return text_hash(self._clip)
 
-    @torch.inference_mode()
-    def score(self, tensors: Mapping[str, Tensor] | None, tasks: Iterable[str]) -> dict[str, Score]:
+    @cached_property
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.suite.base(self.backbone))
+
+    @cached_property
+    def _processor(self) -> CLIPImageProcessorPil:
+        from transformers import CLIPImageProcessorPil  # the same pixels whether or not torchvision is installed
+
+        return CLIPImageProcessorPil.from_pretrained(self.suite.base(self.backbone))
+
+    @cached_property
+    def _table(self) -> Tensor:
+        return value_table(self._processor).to(self.device)
+
+    def prepare(self, tasks: Iterable[str]) -> None:
+        """Have images and heads of tasks on disk, with all cores: once, before several processes ask for them."""
+        for task in tasks:
+            self._test_images(task)
+            self.head(task)
+
+    def size(self, task: str) -> int:
+        """How many images a task is scored on."""
+        return len(self._test_images(task).labels)
+
+    @cached_property
+    def together(self) -> int:
+        """How many towers to keep until they are scored in one pass: on a GPU as memory allows, 8 at most.
+
+        On a CPU one pass for several gains nothing (``python -m cmmlib.bench.scoring``), so there each is scored alone.
+        """
+        return 1 if self.device.type == "cpu" else min(8, self._fitting())
+
+    def score(self, tensors: Tower | None, tasks: Iterable[str]) -> dict[str, Score]:
         """Score a vision tower on tasks.
 
         Args:
             tensors: the tower's parameters, under names with or without ``vision_model.``; None for the base's own.
             tasks: names of tasks of the suite.
-        """
-        pretrained = self._pretrained  # kept before the first tower is loaded over it
-        tensors = pretrained if tensors is None else tensors
-        self._clip.vision_model.load_state_dict({name: tensors[key] for name, key in canonical_names(tensors).items()})
-        return {task: self._score_task(task) for task in tasks}
 
-    def _score_task(self, task: str) -> Score:
-        pixels, labels = self.images(task)
-        head = self.head(task)
-        correct = 0
-        for start in range(0, len(labels), self.batch_size):
-            batch = pixels[start : start + self.batch_size].to(self.device)
-            embedding = self._clip.visual_projection(self._clip.vision_model(batch).pooler_output)
-            # neither the embedding's length nor CLIP's temperature changes which class is nearest
-            predicted = (embedding @ head.T).argmax(1).cpu()
-            correct += int((predicted == labels[start : start + self.batch_size]).sum())
-        return Score(correct, len(labels))
+        Raises:
+            ValueError: a parameter is missing, unknown or of another shape.
+        """
+        return self.score_many({None: tensors}, {None: tasks})[None]
+
+    def score_many(
+        self,
+        models: Mapping[Key, Tower | None],
+        wanted: Mapping[Key, Iterable[str]],
+        *,
+        together: int | None = None,
+    ) -> dict[Key, dict[str, Score]]:
+        """Score several vision towers, each on tasks of its own, in one pass over a task's images.
+
+        The counts are those of scoring them one by one: same batches, same sums.
+
+        Args:
+            models: as in `score`; each is asked for once, so a mapping may read them from disk then.
+            wanted: per key of ``models`` the tasks to score.
+            together: how many towers are on the device at a time; default: as many as half of the GPU's, or a quarter
+                of the system's, free memory holds.
+
+        Raises:
+            ValueError: see `score`; keys of ``wanted`` that ``models`` has not.
+        """
+        tasks = {key: list(dict.fromkeys(names)) for key, names in wanted.items()}
+        if unknown := [key for key in tasks if key not in models]:
+            raise ValueError(f"scores are wanted of models that are not given: {unknown[:3]}")
+        keys = [key for key in tasks if tasks[key]]
+        found: dict[Key, dict[str, Score]] = {key: {} for key in tasks}
+        together = together or self._fitting()
+        for group in (keys[i : i + together] for i in range(0, len(keys), together)):
+            towers = {key: self._tower(models[key]) for key in group}
+            for task in dict.fromkeys(task for key in group for task in tasks[key]):
+                asking = [key for key in group if task in tasks[key]]
+                labels = self._test_images(task).labels
+                for key, predicted in zip(asking, self._predict([towers[key] for key in asking], task), strict=True):
+                    found[key][task] = Score(int((predicted == labels).sum()), len(labels))
+        return {key: {task: found[key][task] for task in tasks[key]} for key in tasks}
+
+    def predict(self, tensors: Tower | None, task: str) -> Tensor:
+        """The label that a vision tower gives each image of a test set, int64 (images,); see `score`."""
+        return self._predict([self._tower(tensors)], task)[0]
+
+    def images(self, task: str) -> tuple[Pixels, Tensor]:
+        """Preprocessed images (images, 3, height, width), to be sliced, and their labels (images,)."""
+        images = self._test_images(task)
+        return Pixels(images, self._table.cpu()), images.labels
+
+    def _fitting(self) -> int:
+        if self.device.type == "cuda":
+            reserved = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+            free = (torch.cuda.mem_get_info(self.device)[0] + reserved) // 2
+        else:
+            free = available_memory() // 4
+        size = sum(parameter.nbytes for parameter in self._clip.vision_model.parameters())
+        return max(1, free // size)
+
+    def _tower(self, tensors: Tower | None) -> Tower:
+        """A tower's parameters as the module takes them; tensors that are so already are not copied."""
+        own = dict(self._clip.vision_model.named_parameters())
+        if tensors is None:
+            return own
+        names = canonical_names(tensors)
+        if names.keys() != own.keys():
+            missing, unexpected = sorted(own.keys() - names.keys()), sorted(names.keys() - own.keys())
+            raise ValueError(
+                f"these are not the parameters of a vision tower of {self.backbone}: {len(missing)} missing "
+                f"{missing[:3]}, {len(unexpected)} unexpected {unexpected[:3]}"
+            )
+        for name, key in names.items():
+            if tensors[key].shape != own[name].shape:
+                raise ValueError(
+                    f"{key} has shape {tuple(tensors[key].shape)}, in {self.backbone} it is {tuple(own[name].shape)}"
+                )
+        return {name: self._placed(tensors[names[name]]) for name in own}
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        tensor = tensor.detach().to(self.device, torch.float32).contiguous()
+        # sums may depend on where in memory their terms lie, and a mapped file's tensors lie anywhere
+        return tensor if tensor.data_ptr() % 64 == 0 else tensor.clone()
 
     @torch.inference_mode()
+    def _predict(self, towers: list[Tower], task: str) -> list[Tensor]:
+        """The labels that each tower gives each image, int64 (images,) on the CPU, in one pass."""
+        head = self.head(task)
+        predicted: list[list[Tensor]] = [[] for _ in towers]
+        with no_tf32(self.device):
+            for batch in self._batches(self._test_images(task)):
+                for tower, labels in zip(towers, predicted, strict=True):
+                    # neither the embedding's length nor CLIP's temperature changes which class is nearest
+                    labels.append((self._embed(tower, batch) @ head.T).argmax(1))
+        return [torch.cat(labels).cpu() for labels in predicted]
+
+    def _embed(self, tower: Tower, batch: Tensor) -> Tensor:
+        """Image embeddings (images, projection), not normalised."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.suite.precision == "bfloat16"):
+            pooled = torch.func.functional_call(self._clip.vision_model, tower, (batch,)).pooler_output
+        return self._clip.visual_projection(pooled.float())
+
+    def _batches(self, images: TestImages) -> Iterator[Tensor]:
+        """Normalised batches on the device; while it computes, the next one is read."""
+        gpu = self.device.type == "cuda"
+
+        def read(start: int) -> Tensor:
+            view = images.read(start, start + self.batch_size)
+            batch = torch.empty(view.shape, dtype=torch.uint8, pin_memory=gpu)
+            batch.numpy()[:] = view
+            return batch
+
+        for batch in ahead(read, range(0, len(images.labels), self.batch_size)):
+            yield normalised(batch.to(self.device, non_blocking=gpu), self._table)
+
     def _head(self, task: str) -> Tensor:
-        """Class embeddings (classes, projection): every template embedded, normalised, averaged, normalised again."""
-        from transformers import AutoTokenizer
-
+        """Class embeddings (classes, projection), see `cmmlib.heads`."""
         spec = next(spec for spec in self.suite.tasks if spec.name == task)
-        tokenizer = AutoTokenizer.from_pretrained(self.suite.base(self.backbone))
-        rows = []
-        for class_name in spec.class_names:
-            prompts = [template.format(class_name) for template in spec.templates]
-            tokens = tokenizer(prompts, padding=True, return_tensors="pt").to(self.device)
-            embedding = self._clip.text_projection(self._clip.text_model(**tokens).pooler_output)
-            rows.append(torch.nn.functional.normalize(embedding, dim=1).mean(0))
-        return torch.nn.functional.normalize(torch.stack(rows), dim=1)
+        prompts = [spec.prompts(label) for label in range(len(spec.class_names))]
+        tokens = [dict(self._tokenizer(texts, padding=True, return_tensors="pt")) for texts in prompts]
+        return cached_class_embeddings(self._clip, self._text, tokens).to(self.device)
 
-    def _images(self, task: str) -> tuple[Tensor, Tensor]:
-        """Preprocessed images (images, 3, height, width) and their labels (images,)."""
-        from transformers import CLIPImageProcessorPil  # the same pixels whether or not torchvision is installed
+    def _open(self, task: str) -> TestImages:
+        images = TestImages(self.suite, task, self._processor)
+        classes = len(next(spec for spec in self.suite.tasks if spec.name == task).class_names)
+        if not 0 <= int(images.labels.min()) <= int(images.labels.max()) < classes:
+            raise ValueError(f"the test set of {task} has labels outside 0 … {classes - 1}")
+        return images
 
-        processor = CLIPImageProcessorPil.from_pretrained(self.suite.base(self.backbone))
-        data = self.suite.test_set(task)
-        images = [image.convert("RGB") for image in data["image"]]
-        return processor(images, return_tensors="pt")["pixel_values"], torch.tensor(data["label"])
+
+def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``map(function, items)`` in a thread that is always one item ahead of who takes the results."""
+    with ThreadPoolExecutor(1) as pool:
+        yield from in_order(pool, function, items, 2)
+
+
+@contextlib.contextmanager
+def no_tf32(device: torch.device) -> Iterator[None]:
+    """float32 products and convolutions in float32 on a GPU, and the user's setting afterwards."""
+    if device.type != "cuda":
+        yield
+        return
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    try:
+        places = [(convolutions, "allow_tf32", False), (products, "allow_tf32", False)]
+        before = [getattr(place, name) for place, name, _ in places]
+    except RuntimeError:  # who has used the newer switches (torch 2.9) must not touch the older ones
+        places = [(place, "fp32_precision", "ieee") for place in (convolutions.conv, convolutions.rnn, products)]
+        before = [getattr(place, name) for place, name, _ in places]
+    try:
+        for place, name, value in places:
+            setattr(place, name, value)
+        yield
+    finally:
+        for (place, name, _), value in zip(places, before, strict=True):
+            setattr(place, name, value)
+
+
+def available_memory() -> int:
+    """Bytes of memory that can be had without swapping, as the system says; 0 where it does not say."""
+    with contextlib.suppress(OSError, StopIteration), open("/proc/meminfo") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 0

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from torch import Tensor
 
-from . import checkpoints, evaluate, layers, merger, running, stepping, stream
+from . import checkpoints, evaluate, heads, images, layers, merger, running, stepping, stream
 from .checkpoints import open_model
 from .evaluate import ZeroShotScorer
 from .merger import ContinualMerger
 from .methods import get_method
 from .methods.registry import code_hash
 from .orders import task_order
+from .pace import SCORING
 from .results import Merged, Results, canonical_json
 from .suites import Suite
+
+Done = Callable[[str, float, float], None]
+"""Told of finished work: its kind (`cmmlib.pace`), how much of it, and the seconds that it took."""
+
+
+def nobody(kind: str, amount: float, seconds: float) -> None:
+    """A `Done` that does not care."""
 
 
 def published_rows(num_tasks: int) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -95,7 +104,8 @@ def plan(
 @cache
 def _protocol_code() -> str:
     return code_hash(
-        inspect.getsource(module) for module in (merger, stepping, running, layers, checkpoints, stream, evaluate)
+        inspect.getsource(module)
+        for module in (merger, stepping, running, layers, checkpoints, stream, evaluate, images, heads)
     )
 
 
@@ -116,36 +126,71 @@ def identity(suite: Suite, backbone: str, run: Run, step: int) -> Merged:
 
 
 def run_sequence(
-    suite: Suite, backbone: str, run: Run, results: Results, scorer: ZeroShotScorer, done: Callable[[int], None] = int
+    suite: Suite, backbone: str, run: Run, results: Results, scorer: ZeroShotScorer, done: Done = nobody
 ) -> None:
-    """Merge one order model by model, scoring what is wanted and not in ``results`` yet; ``done`` hears how many."""
+    """Merge one order model by model, scoring what is wanted and not in ``results`` yet.
+
+    As many merged models are kept as one pass over the images can score (`ZeroShotScorer.together`); ``done`` hears what
+    work was done: its kind, how much of it, and the seconds that it took.
+    """
     order, wanted = run.order(suite), run.wanted(suite)
     models = [identity(suite, backbone, run, step) for step in range(1, len(order) + 1)]
     known = results.get_many(models)
     unfinished = [step for step, model in enumerate(models) if not known[model].keys() >= set(wanted[step])]
-    merger = ContinualMerger(suite.base(backbone), run.method, **run.params)
+    merger = ContinualMerger(suite.base(backbone), run.method, device=scorer.device, **run.params)
+    waiting: dict[int, Mapping[str, Tensor]] = {}
     for step, task in enumerate(order[: max(unfinished, default=-1) + 1]):
+        start = time.perf_counter()
         merger.add(suite.checkpoint(backbone, task), name=task)
-        # asked again: another process may have scored the same model meanwhile
-        missing = [task for task in wanted[step] if task not in results.get(models[step])]
-        if missing:
+        if step:  # the first model costs next to nothing
+            done(run.label, 1, time.perf_counter() - start)
+        if step in unfinished:
             # W0 + (W1 − W0) is not W1 to the last bit, and the individual models' scores are shared by all methods
             alone = models[step].method == "individual"
-            tensors = _tensors_of(suite.checkpoint(backbone, task)) if alone else merger.merged()
-            results.put(models[step], scorer.score(tensors, missing))
-            done(len(missing))
+            waiting[step] = _tensors_of(suite.checkpoint(backbone, task)) if alone else merger.merged()
+        if waiting and (len(waiting) >= scorer.together or step == unfinished[-1]):
+            asked = {models[step]: wanted[step] for step in waiting}
+            _score({models[step]: tensors for step, tensors in waiting.items()}, asked, results, scorer, done)
+            waiting = {}
 
 
-def run_references(suite: Suite, backbone: str, num_tasks: int, results: Results, scorer: ZeroShotScorer) -> None:
+def run_references(
+    suite: Suite, backbone: str, num_tasks: int, results: Results, scorer: ZeroShotScorer, done: Done = nobody
+) -> None:
     """Score the pretrained model on all tasks and each individual model on its own."""
     tasks = suite.task_names(num_tasks)
-    models = [reference_identity(suite, backbone), *(reference_identity(suite, backbone, task) for task in tasks)]
-    for model, own in zip(models, [tasks, *([task] for task in tasks)], strict=True):
-        missing = [task for task in own if task not in results.get(model)]
-        if not missing:
-            continue
-        tensors = _tensors_of(suite.checkpoint(backbone, own[0])) if model.method == "individual" else None
-        results.put(model, scorer.score(tensors, missing))
+    _score({reference_identity(suite, backbone): None}, {reference_identity(suite, backbone): tasks}, results, scorer, done)
+    for task in tasks:
+        model = reference_identity(suite, backbone, task)
+        if task not in results.get(model):
+            _score({model: _tensors_of(suite.checkpoint(backbone, task))}, {model: [task]}, results, scorer, done)
+
+
+def references_known(suite: Suite, backbone: str, num_tasks: int, results: Results) -> bool:
+    """Whether `run_references` has nothing to do."""
+    tasks = suite.task_names(num_tasks)
+    individual = (task in results.get(reference_identity(suite, backbone, task)) for task in tasks)
+    return results.get(reference_identity(suite, backbone)).keys() >= set(tasks) and all(individual)
+
+
+def _score(
+    models: Mapping[Merged, Mapping[str, Tensor] | None],
+    wanted: Mapping[Merged, Sequence[str]],
+    results: Results,
+    scorer: ZeroShotScorer,
+    done: Done,
+) -> None:
+    # asked anew: another process may have scored the same model meanwhile
+    missing = {model: [task for task in wanted[model] if task not in results.get(model)] for model in models}
+    missing = {model: tasks for model, tasks in missing.items() if tasks}
+    # preparing is no scoring: it would spoil the estimate of the time that is left
+    scorer.prepare({task for tasks in missing.values() for task in tasks})
+    start = time.perf_counter()
+    scores = scorer.score_many({model: models[model] for model in missing}, missing)
+    seconds = time.perf_counter() - start
+    for model, found in scores.items():
+        results.put(model, found)
+    done(SCORING, sum(score.images for found in scores.values() for score in found.values()), seconds)
 
 
 def _tensors_of(model: str) -> dict[str, Tensor]:

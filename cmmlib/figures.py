@@ -170,3 +170,139 @@ def save(figure: Figure, path: str | Path) -> list[Path]:
             temporary.unlink(missing_ok=True)
         written.append(target)
     return written
+
+
+# colours of the kinds of linear weights; the MLP's are dashed
+_KINDS = {"q": "#0072B2", "k": "#56B4E9", "v": "#009E73", "out": "#E69F00", "fc1": "#D55E00", "fc2": "#CC79A7"}
+
+
+def kind_style(kind: str) -> dict[str, str]:
+    """Colour and dashes of a kind of weights (`cmmlib.geometry.layer_of`)."""
+    color = _KINDS.get(kind, f"C{sum(map(ord, kind)) % 10}")
+    return {"color": color, "linestyle": "--" if kind.startswith("fc") else "-"}
+
+
+def cosine_heatmap(ax: Axes, matrix: ArrayLike, tasks: Sequence[str]) -> Axes:
+    """Cosine similarities of the tasks' task vectors; the diagonal, 1 by definition, stays white.
+
+    Args:
+        matrix: [tasks, tasks].
+    """
+    matrix = np.where(np.eye(len(tasks), dtype=bool), np.nan, np.asarray(matrix, dtype=float))
+    low, high = (bound(matrix[np.isfinite(matrix)], initial=0) for bound in (np.min, np.max))
+    image = ax.imshow(matrix, vmin=low, vmax=high, cmap="cividis")
+    size = 5 if len(tasks) <= 10 else 2.6
+    for (row, column), value in np.ndenumerate(matrix):
+        if np.isfinite(value):
+            color = "w" if value < (low + high) / 2 else "k"
+            text = f"{value:.2f}".replace("-0.00", "0.00").replace("0.", ".", 1)
+            ax.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
+    ax.set_xticks(range(len(tasks)), tasks, rotation=60, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(tasks)), tasks)
+    ax.grid(False)
+    ax.figure.colorbar(image, ax=ax, label="cosine similarity", fraction=0.046, pad=0.03)
+    return ax
+
+
+def kind_curves(ax: Axes, points: pd.DataFrame, x: str, y: str) -> Axes:
+    """The mean of column ``y`` against column ``x``, a line per kind of weights.
+
+    Args:
+        points: with a column ``kind``.
+    """
+    for kind in sorted(points["kind"].unique(), key=[*_KINDS, *points["kind"]].index):
+        mean = points[points["kind"] == kind].groupby(x)[y].mean()
+        ax.plot(mean.index, mean, label=kind, **kind_style(kind))
+    return ax
+
+
+def removed_shares(ax: Axes, steps: pd.DataFrame) -> Axes:
+    """What OPCM's projection removes of ‖τ‖² as models arrive, stacked; dashed what it would of a random direction.
+
+    Args:
+        steps: indexed by step, with the removed and random shares of `cmmlib.geometry.Projection`.
+    """
+    block, diagonal = 100 * steps["removed_block"], 100 * steps["removed_diagonal"]
+    ax.bar(steps.index, block, color="#E69F00", width=0.8, label="block $P_{:r,:r}$")
+    ax.bar(steps.index, diagonal, bottom=block, color="#0072B2", width=0.8, label="rest of the diagonal")
+    chance = 100 * (steps["random_block"] + steps["random_diagonal"])
+    ax.plot(steps.index, chance, "--", color="k", label="of a random direction")
+    ax.set(xlabel="models merged before", ylabel="removed of ‖τ‖² (%)")
+    ax.set_axisbelow(True)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    return ax
+
+
+def aligned_shares(ax: Axes, steps: pd.DataFrame) -> Axes:
+    """How much of ‖τ‖² lies in the merged model's leading left and right subspace; dashed of a random direction.
+
+    Args:
+        steps: as in `removed_shares`, with the ``in_…`` and ``random_…`` shares.
+    """
+    for side, color, name in (("left", "#0072B2", "outputs, $U_r$"), ("right", "#D55E00", "inputs, $V_r$")):
+        ax.plot(steps.index, 100 * steps[f"in_{side}"], marker="o", color=color, label=name)
+        ax.plot(steps.index, 100 * steps[f"random_{side}"], "--", color=color, label="of a random direction")
+    ax.set(xlabel="models merged before", ylabel="within, of ‖τ‖² (%)")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    return ax
+
+
+def label_curves(ax: Axes, points: pd.DataFrame, y: str) -> Axes:
+    """Column ``y`` against the number of merged models, a line per label; the mean where there are several orders.
+
+    Args:
+        points: with columns ``label`` and ``step``.
+    """
+    for label, part in points.groupby("label", sort=False):
+        mean = part.groupby("step")[y].mean()
+        ax.plot(mean.index, mean, label=label, **line_style(str(label)))
+    ax.set(xlabel="merged models")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    return ax
+
+
+def sweep_curve(ax: Axes, points: pd.DataFrame, y: str, *, color: str = "#0072B2", published: object = None) -> Axes:
+    """A metric against a hyper-parameter: a dot per order, a line through their means, the published value marked.
+
+    Args:
+        points: with a column ``value``; where it holds names, or numbers far from evenly spaced, they are set side by side.
+        published: the value to mark.
+    """
+    values = list(dict.fromkeys(points["value"]))
+    gaps = np.diff(values) if all(isinstance(value, int | float) for value in values) else np.array([])
+    even = len(gaps) > 0 and gaps.min() > 0 and gaps.max() <= 6 * gaps.min()
+    places = dict(zip(values, values if even else range(len(values)), strict=True))
+    at = points["value"].map(places).astype(float)
+    mean = points.groupby(at)[y].mean()
+    ax.plot(at, points[y], ".", color=color, alpha=0.35, markersize=3, markeredgewidth=0)
+    ax.plot(mean.index, mean, marker="o", color=color)
+    if not even:
+        ax.set_xticks(range(len(values)), [f"{value:g}" if isinstance(value, float) else str(value) for value in values])
+    if published in places:
+        ax.axvline(places[published], color="#777777", linestyle=":", zorder=0)
+    return ax
+
+
+def order_strip(ax: Axes, per_run: pd.DataFrame) -> Axes:
+    """ACC of every order as a dot over its box (quartiles, whiskers to the worst and the best), a row per label.
+
+    Args:
+        per_run: `cmmlib.scores.per_run_metrics`, of one number of tasks.
+    """
+    labels = list(dict.fromkeys(per_run["label"]))[::-1]
+    for height, label in enumerate(labels):
+        values = per_run.loc[per_run["label"] == label, "acc"].to_numpy()
+        color = line_style(label)["color"]
+        low, first, median, third, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
+        ax.barh(height, third - first, left=first, height=0.66, color=color, alpha=0.25)
+        ax.plot([low, high], [height, height], "-", color=color, linewidth=0.7)
+        ax.plot([median, median], [height - 0.33, height + 0.33], "-", color=color, linewidth=1.4)
+        # orders side by side rather than on top of each other; by rank, so that the picture is always the same
+        offset = 0.22 * (np.arange(len(values)) % 3 - 1) if len(values) > 1 else np.zeros(1)
+        ax.plot(values, height + offset, "o", color=color, markersize=2.2, alpha=0.6, markeredgewidth=0)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.use_sticky_edges = False  # bars would end the axis where they end
+    ax.margins(x=0.03)
+    ax.set(xlabel="ACC (%)", ylim=(-0.6, len(labels) - 0.4))
+    ax.grid(False, axis="y")
+    return ax

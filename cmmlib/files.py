@@ -56,6 +56,21 @@ def read_json(path: Path, limit: int = MAX_HEADER) -> Any:
     return parse_json(text)
 
 
+def read_config(path: Path, of: str) -> dict[str, Any]:
+    """The JSON object in a file that configures ``of`` ("a model").
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        config = read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); fetch it again") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} holds a {type(config).__name__}, not the configuration of {of}")
+    return config
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries: a rename is only as lasting as the folder that holds the name."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -86,11 +101,16 @@ def write_flushed(path: Path, text: str) -> None:
         raise
 
 
-def require_space(folder: Path, needed: int) -> None:
-    """Raises OSError if the disk that holds ``folder`` has fewer than ``needed`` bytes left."""
+def free_space(folder: Path) -> int:
+    """Bytes left on the disk that holds ``folder``, or will when it is made."""
     while not folder.exists():
         folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    return shutil.disk_usage(folder).free
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raises OSError if the disk that holds ``folder`` has fewer than ``needed`` bytes left."""
+    free = free_space(folder)
     if free < needed:
         raise OSError(
             f"{folder}: no disk space: {needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free; free some, or "

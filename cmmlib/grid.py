@@ -6,82 +6,154 @@ import importlib
 import multiprocessing
 import os
 import threading
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from .evaluate import ZeroShotScorer
-from .experiment import Run, identity, run_references, run_sequence
+from .experiment import Run, identity, references_known, run_references, run_sequence
 from .methods import get_method
+from .pace import SCORING, Pace
 from .results import Merged, Results
-from .suites import Suite, load_suite
+from .suites import Suite
+
+ANNOUNCED = 60  # seconds of work below which nobody needs to be told beforehand
 
 
-def run_grid(suite: Suite, backbone: str, runs: Sequence[Run], results: Results, *, workers: int | None = None) -> None:
-    """Run what ``results`` does not hold yet, several sequences at a time, with a progress bar.
+def run_grid(
+    suite: Suite,
+    backbone: str,
+    runs: Sequence[Run],
+    results: Results,
+    *,
+    workers: int | None = None,
+    device: str | None = None,
+) -> None:
+    """Run what ``results`` does not hold yet, several sequences at a time, with a progress bar and the time that is left.
 
     May be interrupted and called again; may run twice at once.  Each worker is a process with one thread, so that the
     numbers do not depend on how many there are.
 
     Args:
-        workers: number of processes; default: one per core.  Methods defined in a notebook exist only there, so their
-            runs stay in this process.
+        workers: number of processes; default: one per core, or one per CUDA device.  Methods defined in a notebook exist
+            only there, so their runs stay in this process.
+        device: where to merge and score; default: CUDA where there is any, else the CPU.
     """
-    num_tasks = max(run.num_tasks for run in runs)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    workers = workers or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
+    tasks = suite.task_names(max(run.num_tasks for run in runs))
+    if not work_left(suite, backbone, runs, results)[0] and references_known(suite, backbone, len(tasks), results):
+        return  # neither models nor images are needed
+    scorer = ZeroShotScorer(suite, backbone, device=device)
+    for task in tasks:  # all is prepared once, before any worker asks for it
+        suite.checkpoint(backbone, task)
+    scorer.prepare(tasks)
+    with _one_thread():
+        results.note_sources(suite.content_hash, backbone, suite.sources(backbone, tasks))
+        pace = results.pace(suite.name, backbone, device)
+        run_references(suite, backbone, len(tasks), results, scorer, pace.learn)
+        pending, scores, merges = work_left(suite, backbone, runs, results)
+        left = Counter({SCORING: sum(count * scorer.size(task) for task, count in scores.items())}) + merges
+        if not pending:
+            return
+        workers = min(workers, len(pending))
+        if pace.estimate(left, workers)[0] > ANNOUNCED:
+            print(
+                f"{suite.name} {backbone}: {len(pending)} sequences with {left[SCORING]:,} image classifications to do, "
+                f"{workers} at a time on {device}; {pace.describe(left, workers)}"
+            )
+        with _Progress(f"{suite.name} {backbone}", left, pace, workers) as progress:
+            try:
+                here = [run for run in pending if get_method(run.method).step.__module__ == "__main__"]
+                for run in here:
+                    run_sequence(suite, backbone, run, results, scorer, progress.done)
+                _run_in_workers(suite, backbone, [r for r in pending if r not in here], results, workers, device, progress)
+            finally:
+                results.keep_pace(suite.name, backbone, device, pace)
+
+
+def work_left(
+    suite: Suite, backbone: str, runs: Sequence[Run], results: Results
+) -> tuple[list[Run], Counter[str], Counter[str]]:
+    """What ``results`` does not hold: the runs that need it, scores to measure by task, and models to merge by row."""
     known = results.get_many({identity(suite, backbone, run, step) for run in runs for step in range(1, run.num_tasks + 1)})
     missing: dict[Merged, set[str]] = {}
     pending: list[Run] = []
+    scores, merges = Counter(), Counter()
     # long runs first, so that no worker is left with one at the end
     for run in sorted(runs, key=lambda run: (run.params.get("solver", run.method) != "dop", -run.num_tasks)):
-        needed = False
+        last = 0
         for step, tasks in enumerate(run.wanted(suite), 1):
             model = identity(suite, backbone, run, step)
             new = set(tasks) - set(known[model]) - missing.get(model, set())
             if new:
                 missing.setdefault(model, set()).update(new)
-                needed = True
-        if needed:
+                scores.update(new)
+                last = step
+        if last:
             pending.append(run)
-    total = sum(map(len, missing.values()))
-    suite.base(backbone)  # prepared once, before any worker asks for it
-    for task in suite.task_names(num_tasks):
-        suite.checkpoint(backbone, task)
-        suite.test_set(task)
-    here = [run for run in pending if get_method(run.method).step.__module__ == "__main__"]
-    there = [run for run in pending if run not in here]
-    with tqdm(total=total, unit="score", desc=f"{suite.name} {backbone}", disable=not total) as bar:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            scorer = ZeroShotScorer(suite, backbone)
-            run_references(suite, backbone, num_tasks, results, scorer)
-            for run in here:
-                run_sequence(suite, backbone, run, results, scorer, bar.update)
-        finally:
-            torch.set_num_threads(threads)
-        _run_in_workers(suite, backbone, there, results, workers or os.cpu_count() or 1, bar)
-        bar.update(total - bar.n)  # what another process scored meanwhile
+            merges[run.label] += last - 1
+    return pending, scores, merges
 
 
-def _run_in_workers(suite: Suite, backbone: str, runs: list[Run], results: Results, workers: int, bar: tqdm) -> None:
+class _Progress:
+    """A bar over the images to classify, with the time that is left by what each kind of work has cost so far."""
+
+    def __init__(self, name: str, left: Counter[str], pace: Pace, workers: int):
+        self.left, self.pace, self.workers = left, pace, workers
+        self.bar = tqdm(total=left[SCORING], unit="image", unit_scale=True, desc=name, bar_format=_BAR)
+        self.described = 0.0
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, kind: type | None, *_) -> None:
+        self.bar.set_postfix_str("")
+        if kind is None:
+            self.bar.update(self.bar.total - self.bar.n)  # what another process scored meanwhile
+        self.bar.close()
+
+    def done(self, kind: str, amount: float, seconds: float) -> None:
+        self.pace.learn(kind, amount, seconds)
+        self.left[kind] = max(self.left[kind] - amount, 0)
+        if time.monotonic() > self.described + 1:
+            self.bar.set_postfix_str(self.pace.describe(self.left, self.workers), refresh=kind != SCORING)
+            self.described = time.monotonic()
+        if kind == SCORING:
+            self.bar.update(min(amount, self.bar.total - self.bar.n))
+
+
+_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} images [{elapsed}{postfix}]"
+
+
+def _run_in_workers(
+    suite: Suite,
+    backbone: str,
+    runs: list[Run],
+    results: Results,
+    workers: int,
+    device: str,
+    progress: _Progress,
+) -> None:
     if not runs:
         return
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's thread pools in an unusable state
-    counter = context.Value("q", 0)
+    done, numbers = context.SimpleQueue(), context.Value("q", 0)
     modules = sorted({get_method(run.method).step.__module__ for run in runs})
-    with ProcessPoolExecutor(
-        min(workers, len(runs)), context, _start_worker, (suite.name, backbone, str(results.path), modules, counter)
-    ) as pool:
-        pending, shown = {pool.submit(_work, run) for run in runs}, 0
+    about = (suite, backbone, str(results.path), modules, device, done, numbers)
+    with ProcessPoolExecutor(min(workers, len(runs)), context, _start_worker, about) as pool:
+        pending = {pool.submit(_work, run) for run in runs}
         try:
             while pending:
-                finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-                if counter.value > shown:
-                    bar.update(counter.value - shown)
-                    shown = counter.value
+                finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                while not done.empty():
+                    progress.done(*done.get())
                 for future in finished:
                     future.result()
         except BaseException:
@@ -94,14 +166,19 @@ def _run_in_workers(suite: Suite, backbone: str, runs: list[Run], results: Resul
 _WORKER: dict[str, Any] = {}
 
 
-def _start_worker(suite: str, backbone: str, results: str, modules: list[str], counter) -> None:
+def _start_worker(suite: Suite, backbone: str, results: str, modules: list[str], device: str, done, numbers) -> None:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     for module in modules:  # a user's method registers itself when its module is imported
         importlib.import_module(module)
-    loaded = load_suite(suite)
-    _WORKER.update(suite=loaded, backbone=backbone, results=Results(results), counter=counter)
-    _WORKER["scorer"] = ZeroShotScorer(loaded, backbone)
+    if device == "cuda":
+        with numbers.get_lock():
+            device = f"cuda:{numbers.value % torch.cuda.device_count()}"
+            numbers.value += 1
+    scorer = ZeroShotScorer(suite, backbone, device=device)
+    _WORKER.update(
+        suite=suite, backbone=backbone, results=Results(results), scorer=scorer, done=lambda *work: done.put(work)
+    )
 
 
 def _exit_with_parent() -> None:
@@ -111,8 +188,15 @@ def _exit_with_parent() -> None:
 
 
 def _work(run: Run) -> None:
-    def done(scores: int) -> None:
-        with _WORKER["counter"].get_lock():
-            _WORKER["counter"].value += scores
+    run_sequence(_WORKER["suite"], _WORKER["backbone"], run, _WORKER["results"], _WORKER["scorer"], _WORKER["done"])
 
-    run_sequence(_WORKER["suite"], _WORKER["backbone"], run, _WORKER["results"], _WORKER["scorer"], done)
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch computes with a single thread inside the block."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .checkpoints import Source, content_hash, open_tensors
 from .checks import require_floats
-from .files import read_json
+from .files import read_config
 from .names import PREFIX
 
 _INITS = (True, False, None, "gaussian", "eva", "orthogonal")  # those that leave the base's weights alone
@@ -105,12 +105,7 @@ def open_adapter(folder: Path, base: Source | None) -> Source:
 
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / "adapter_config.json"
-    try:
-        config = read_json(path)
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); fetch the adapter again") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} holds a {type(config).__name__}, not the configuration of an adapter")
+    config = read_config(path, "an adapter")
     if config.get("peft_type") != "LORA":
         raise ValueError(
             f"{path}: peft_type is {str(config.get('peft_type'))[:40]!r}, only LORA is read; merge it with PEFT first"

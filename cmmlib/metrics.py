@@ -45,10 +45,13 @@ def plasticity(R: ArrayLike) -> NDArray:
 def normalized_accuracy(R: ArrayLike, individual: ArrayLike) -> NDArray:
     """Shape [...]: mean over tasks of the final accuracy divided by that of the task's own fine-tuned model.
 
+    NaN where one of these got nothing right, as can happen on a handful of images.
+
     Args:
         individual: shape [..., tasks], in the same task order as ``R``.
     """
-    return (_matrix(R)[..., -1, :] / np.asarray(individual, dtype=float)).mean(-1)
+    individual = np.asarray(individual, dtype=float)
+    return (_matrix(R)[..., -1, :] / np.where(individual > 0, individual, np.nan)).mean(-1)
 
 
 def seen_accuracy(R: ArrayLike) -> NDArray:

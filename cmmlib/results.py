@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from .evaluate import Score
+from .pace import Pace
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,16 @@ CREATE TABLE IF NOT EXISTS scores (
     {", ".join(f"{name} TEXT NOT NULL" for name in _KEY)}, task TEXT NOT NULL,
     correct INTEGER NOT NULL, images INTEGER NOT NULL, measured TEXT NOT NULL,
     PRIMARY KEY ({", ".join(_KEY)}, task)
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sources (
+    suite_hash TEXT NOT NULL, backbone TEXT NOT NULL,
+    kind TEXT NOT NULL, id TEXT NOT NULL, place TEXT NOT NULL, revision TEXT NOT NULL,
+    PRIMARY KEY (suite_hash, backbone, kind, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pace (
+    suite TEXT NOT NULL, backbone TEXT NOT NULL, device TEXT NOT NULL, kind TEXT NOT NULL,
+    amount REAL NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (suite, backbone, device, kind)
+) WITHOUT ROWID;
 """
 
 
@@ -67,9 +77,7 @@ class Results:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self._connected() as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                connection.execute(_SCHEMA)
-                connection.execute("COMMIT")
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
                 columns = [row[1] for row in connection.execute("PRAGMA table_info(scores)")]
         except sqlite3.DatabaseError as error:
             raise ValueError(
@@ -114,6 +122,80 @@ class Results:
                 if model is not None:
                     found[model][row[-3]] = Score(*row[-2:])
         return found
+
+    def note_sources(self, suite_hash: str, backbone: str, sources: Iterable[Mapping[str, str]]) -> None:
+        """Keep which revision of every model and data set the scores of a suite and backbone come from.
+
+        Args:
+            sources: rows with ``kind``, ``id``, ``place`` and ``revision`` (`cmmlib.suites.Suite.sources`).
+
+        Raises:
+            ValueError: scores from another revision of one of them are here already.
+        """
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for row in sources:
+                key = (suite_hash, row["kind"], row["id"])
+                query = "SELECT revision FROM sources WHERE (suite_hash, kind, id) = (?, ?, ?)"
+                (kept,) = connection.execute(query, key).fetchone() or (row["revision"],)
+                if kept != row["revision"]:
+                    connection.execute("ROLLBACK")
+                    raise ValueError(
+                        f"{self.path} holds scores measured with revision {kept} of {row['id']}, which is now at "
+                        f"{row['revision']}: go on with revisions={{{row['id']!r}: {kept!r}}}, or name another store"
+                    )
+                new = (suite_hash, backbone, row["kind"], row["id"], row["place"], kept)
+                connection.execute("INSERT OR IGNORE INTO sources VALUES (?, ?, ?, ?, ?, ?)", new)
+            connection.execute("COMMIT")
+
+    def sources(self, suite_hash: str, backbone: str) -> pd.DataFrame:
+        """What `note_sources` kept: ``kind``, ``id``, ``place``, ``revision``."""
+        query = "SELECT kind, id, place, revision FROM sources WHERE (suite_hash, backbone) = (?, ?) ORDER BY kind, id"
+        with self._connected() as connection:
+            return pd.read_sql_query(query, connection, params=(suite_hash, backbone))
+
+    def absorb(self, other: Results) -> int:
+        """Take over the scores and sources of another store, as of a part of the grid that ran elsewhere.
+
+        Returns:
+            the number of scores that were not here yet.
+
+        Raises:
+            ValueError: the other's come from another revision of a model or data set; nothing is taken over.
+        """
+        with other._connected() as theirs:
+            scores = theirs.execute("SELECT * FROM scores").fetchall()
+            sources = theirs.execute("SELECT * FROM sources").fetchall()
+        noted: dict[tuple[str, str], list[dict[str, str]]] = {}
+        for suite_hash, backbone, *row in sources:
+            row = dict(zip(("kind", "id", "place", "revision"), row, strict=True))
+            noted.setdefault((suite_hash, backbone), []).append(row)
+        for key, rows in noted.items():
+            self.note_sources(*key, rows)
+        with self._connected() as ours:
+            ours.execute("BEGIN IMMEDIATE")
+            before = ours.total_changes
+            ours.executemany(f"INSERT OR IGNORE INTO scores VALUES ({', '.join('?' * (len(_KEY) + 4))})", scores)
+            taken = ours.total_changes - before
+            ours.execute("COMMIT")
+        return taken
+
+    def pace(self, suite: str, backbone: str, device: str) -> Pace:
+        """What each kind of work has cost so far, for estimates."""
+        query = "SELECT kind, amount, seconds FROM pace WHERE (suite, backbone, device) = (?, ?, ?)"
+        pace = Pace()
+        with self._connected() as connection:
+            for row in connection.execute(query, (suite, backbone, device)):
+                pace.learn(*row)
+        return pace
+
+    def keep_pace(self, suite: str, backbone: str, device: str, pace: Pace) -> None:
+        """Keep for the next estimate what `pace` gives."""
+        rows = [(suite, backbone, device, kind, amount, pace.seconds[kind]) for kind, amount in pace.amount.items()]
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT OR REPLACE INTO pace VALUES (?, ?, ?, ?, ?, ?)", rows)
+            connection.execute("COMMIT")
 
     def frame(self) -> pd.DataFrame:
         """All scores: one row per score, with ``accuracy`` in per cent."""

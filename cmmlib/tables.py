@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
 from .files import write_flushed
+from .intervals import bootstrap_interval
+
+Spread = Literal["std", "interval"]
 
 
 def reference_means(references: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
@@ -24,31 +28,41 @@ def reference_means(references: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
 
 
 def summary(per_run: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
-    """Mean and sample standard deviation over orders, in long form.
+    """Mean, sample standard deviation and 95 % bootstrap interval of the mean over orders, in long form.
 
     Args:
         per_run: `cmmlib.scores.per_run_metrics`.
         references: `reference_means`.
 
     Returns:
-        Columns ``label``, ``num_tasks``, ``acc_mean``, ``acc_std``, ``bwt_mean``, ``bwt_std``, ``orders``; a deviation over
-        a single order is NaN, and so is all but ``acc_mean`` of the reference rows.
+        Columns ``label``, ``num_tasks``, ``orders``; of ``acc``, ``bwt`` each ``_mean``, ``_std``, ``_low``, ``_high``.
+        What needs more than one order is NaN for one, and so is all but ``acc_mean`` of the reference rows.
     """
     grouped = per_run.groupby(["label", "num_tasks"], sort=False)
-    frame = grouped.agg(
-        acc_mean=("acc", "mean"),
-        acc_std=("acc", "std"),
-        bwt_mean=("bwt", "mean"),
-        bwt_std=("bwt", "std"),
-        orders=("seed", "nunique"),
-    ).reset_index()
+    spreads = {"mean": "mean", "std": "std", "low": _low, "high": _high}
+    columns = {f"{metric}_{name}": (metric, spread) for metric in ("acc", "bwt") for name, spread in spreads.items()}
+    frame = grouped.agg(**columns, orders=("seed", "nunique")).reset_index()
     fixed = references.rename_axis(columns="label").stack().rename("acc_mean").reset_index()
     rows = [part.dropna(axis="columns", how="all") for part in (fixed, frame)]
     return pd.concat(rows, ignore_index=True).reindex(columns=frame.columns)
 
 
-def main_table(summary: pd.DataFrame) -> pd.DataFrame:
-    """The table as it is printed: a row per method, and ACC, BWT and the number of orders per number of tasks."""
+def _low(values: pd.Series) -> float:
+    return bootstrap_interval(values)[0]
+
+
+def _high(values: pd.Series) -> float:
+    return bootstrap_interval(values)[1]
+
+
+def main_table(summary: pd.DataFrame, spread: Spread = "std") -> pd.DataFrame:
+    """The table as it is printed: a row per method, and ACC, BWT and the number of orders per number of tasks.
+
+    Args:
+        spread: after the mean the standard deviation over orders ("std"), or the mean's 95 % interval ("interval").
+    """
+    if spread not in get_args(Spread):
+        raise ValueError(f"spread: expected one of {', '.join(get_args(Spread))}, got {spread!r}")
     labels = list(dict.fromkeys(summary["label"]))
     if "Individual" in labels:  # the bounds frame the table
         labels = [label for label in labels if label != "Individual"] + ["Individual"]
@@ -56,17 +70,19 @@ def main_table(summary: pd.DataFrame) -> pd.DataFrame:
     for number in sorted(summary["num_tasks"].unique()):
         part = summary[summary["num_tasks"] == number].set_index("label")
         for metric in ("acc", "bwt"):
-            columns[(f"{number} tasks", metric.upper())] = [_mean_and_std(part, label, metric) for label in labels]
+            columns[(f"{number} tasks", metric.upper())] = [_printed(part, label, metric, spread) for label in labels]
         counts = part["orders"].reindex(labels)
         columns[(f"{number} tasks", "orders")] = ["" if np.isnan(count) else str(int(count)) for count in counts]
     return pd.DataFrame(columns, index=pd.Index(labels, name="method"))
 
 
-def _mean_and_std(part: pd.DataFrame, label: str, metric: str) -> str:
+def _printed(part: pd.DataFrame, label: str, metric: str, spread: Spread) -> str:
     if label not in part.index or np.isnan(part.loc[label, f"{metric}_mean"]):
         return ""
-    mean, deviation = part.loc[label, [f"{metric}_mean", f"{metric}_std"]]
-    return f"{mean:.1f}" if np.isnan(deviation) else f"{mean:.1f} ± {deviation:.1f}"
+    mean, deviation, low, high = part.loc[label, [f"{metric}_{name}" for name in ("mean", "std", "low", "high")]]
+    if np.isnan(deviation):
+        return f"{mean:.1f}"
+    return f"{mean:.1f} ± {deviation:.1f}" if spread == "std" else f"{mean:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def to_markdown(table: pd.DataFrame) -> str:
@@ -98,9 +114,9 @@ def to_latex(table: pd.DataFrame) -> str:
     )
 
 
-def save_table(summary: pd.DataFrame, path: str | Path) -> list[Path]:
+def save_table(summary: pd.DataFrame, path: str | Path, spread: Spread = "std") -> list[Path]:
     """Write ``<path>.csv`` (numbers, in full), ``.md`` and ``.tex`` (as printed), each whole or not at all."""
-    table = main_table(summary)
+    table = main_table(summary, spread)
     texts = {"csv": summary.to_csv(index=False), "md": to_markdown(table) + "\n", "tex": to_latex(table)}
     return [write_text(Path(f"{path}.{ending}"), text) for ending, text in texts.items()]
 

@@ -35,16 +35,25 @@ def side_by_side(
                 torch.set_num_threads(threads)  # what the caller does with it is the caller's
             yield result
         return
-    pending: deque = deque()
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+            yield from in_order(pool, function, items, workers + 1)
         finally:
-            for future in pending:
-                future.cancel()
             torch.set_num_threads(threads)
+
+
+def in_order(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], in_flight: int
+) -> Iterator[Result]:
+    """``pool.map(function, items)``, drawing an item only when fewer than so many results wait to be taken."""
+    pending: deque = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) >= in_flight:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()

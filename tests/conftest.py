@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cmmlib.methods import registry
+
+from .hub import Hub, environment, running
 
 torch.set_num_threads(1)  # many tiny factorisations: threads only get in each other's way
 settings.register_profile("cmmlib", deadline=None, derandomize=True, max_examples=25)
@@ -80,3 +83,27 @@ def saved(tmp_path: Path) -> Callable[[State, str], Path]:
         return path
 
     return write
+
+
+class ClipHub(NamedTuple):
+    """The CLIP suite's stand-in: its files, a server that has them, and the environment of a process that uses it."""
+
+    folder: Path  # folder / "models" and folder / "datasets" serve as models_dir and data_dir
+    server: Hub
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a hub would hold of the CLIP suite, tiny.  Not to be changed."""
+    from . import standin
+
+    return standin.write(tmp_path_factory.mktemp("standin"))
+
+
+@pytest.fixture(scope="session")
+def clip_hub(clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClipHub]:
+    """That content behind a hub on loopback.  Faults are for servers of a test's own."""
+    with running() as server:
+        server.serve_folder(clip_folder)
+        yield ClipHub(clip_folder, server, environment(server.url, tmp_path_factory.mktemp("home")))

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import os
 import pickle
 import re
-import subprocess
-import sys
-import textwrap
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,9 +15,10 @@ import torch
 from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
-import cmmlib
 from cmmlib import ContinualMerger, merge
 from cmmlib.checkpoints import open_model, save_model, written_whole
+
+from .hub import COMMIT, NOWHERE, Hub, child, environment, running
 
 State = dict[str, Tensor]
 STATE = {"fc.weight": torch.arange(6.0).reshape(2, 3), "fc.bias": torch.ones(2), "out.bias": torch.zeros(4)}
@@ -292,78 +286,6 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path):
 
 # ---------------------------------------------------------------------------------------------- a hub on loopback
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-class Hub(ThreadingHTTPServer):
-    """As much of a model hub as snapshot_download asks for."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.repos: dict[str, dict[str, bytes]] = {}
-        self.gated: set[str] = set()
-        self.torn = True  # downloads of lab/torn break off, until someone asks for lab/mended
-        self.requests: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def handle_error(self, *_):
-        """A client that went away is no news."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def log_message(self, *_):
-        pass
-
-    def do_HEAD(self):
-        self.do_GET(body=False)
-
-    def do_GET(self, body: bool = True):
-        path = self.path.partition("?")[0]
-        self.server.requests.append(f"{self.command} {path}")
-        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path):
-            repo, what, revision = match.groups()
-        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
-            (repo, revision, file), what = match.groups(), "file"
-        else:
-            return self.answer(404, b"", {}, body)
-        self.server.torn = self.server.torn and repo != "lab/mended"
-        files = self.server.repos.get(repo)
-        if files is None:
-            return self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body)
-        if repo in self.server.gated:
-            return self.answer(403, b"{}", {"X-Error-Code": "GatedRepo"}, body)
-        if revision not in (None, "main", COMMIT):
-            return self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body)
-        if what == "file":
-            if file not in files:
-                return self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, body)
-            etag = f'"{hashlib.sha256(files[file]).hexdigest()}"'
-            return self.answer(
-                200, files[file], {"ETag": etag, "X-Repo-Commit": COMMIT}, body, self.server.torn and repo == "lab/torn"
-            )
-        listing = [
-            {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
-            for name, data in files.items()
-        ]
-        info = {"_id": "0", "id": repo, "sha": COMMIT, "private": False, "tags": [], "downloads": 0, "likes": 0}
-        info["siblings"] = [{"rfilename": entry["path"]} for entry in listing]
-        self.answer(200, json.dumps(listing if what == "tree" else info).encode(), {}, body)
-
-    def answer(self, status: int, data: bytes, headers: dict[str, str], body: bool, torn: bool = False):
-        self.send_response(status)
-        for key, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if body:
-            self.wfile.write(data[: len(data) // 2] if torn else data)
-
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[Hub]:
@@ -374,7 +296,7 @@ def hub() -> Iterator[Hub]:
         "model-00001-of-00002.safetensors": save({"fc.weight": STATE["fc.weight"]}),
         "model-00002-of-00002.safetensors": save({key: STATE[key] for key in ("fc.bias", "out.bias")}),
     }
-    with Hub() as server:
+    with running() as server:
         whole = {"config.json": config, "model.safetensors": WHOLE, "README.md": b"#"}
         server.repos = {
             "lab/whole": {**whole, "pytorch_model.bin": b"never fetched", "flax_model.msgpack": b"never fetched"},
@@ -384,10 +306,8 @@ def hub() -> Iterator[Hub]:
             "lab/nothing": {"README.md": b"#"},
             "lab/torn": {"config.json": config, "model.safetensors": WHOLE},
         }
-        server.gated = {"lab/gated"}
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server.faults = {"lab/gated": "gated", "lab/torn": "torn"}
         yield server
-        server.shutdown()
 
 
 def _bin() -> bytes:
@@ -396,50 +316,24 @@ def _bin() -> bytes:
     return buffer.getvalue()
 
 
-SCRIPT = textwrap.dedent("""
-    import json, sys
-    from cmmlib.checkpoints import open_model
-    for request in sys.argv[1:]:
-        model, _, revision = request.partition("@")
-        try:
-            source = open_model(model, revision=revision or None)
-            total = sum(source.read(name).sum().item() for name in source.shapes)
-            files = sorted(path.name for path in source.folder.iterdir())
-            print(json.dumps({"names": sorted(source.shapes), "sum": total, "files": files}))
-        except Exception as error:
-            print(json.dumps({"error": type(error).__name__, "message": str(error)}))
-""")
+SCRIPT = """
+from cmmlib.checkpoints import open_model
+
+def answer(request):
+    model, _, revision = request.partition("@")
+    source = open_model(model, revision=revision or None)
+    total = sum(source.read(name).sum().item() for name in source.shapes)
+    return {"names": sorted(source.shapes), "sum": total, "files": sorted(path.name for path in source.folder.iterdir())}
+"""
 
 
-def ask(url: str, home: Path, *requests: str, **environment: str) -> list[dict]:
+def ask(url: str, home: Path, *requests: str, **settings: str) -> list[dict]:
     """What a fresh process, whose hub is at ``url``, answers to each request ``id@revision``."""
-    kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if key in os.environ}
-    kept["PYTHONPATH"] = os.pathsep.join([str(Path(cmmlib.__file__).parents[1]), kept.get("PYTHONPATH", "")])
-    settings = {
-        "HF_ENDPOINT": url,
-        "HF_HOME": str(home),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_ETAG_TIMEOUT": "3",
-        "OMP_NUM_THREADS": "1",
-        "NO_PROXY": "127.0.0.1",
-        "HOME": str(home),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *requests],
-        env={**kept, **settings, **environment},
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    with child(SCRIPT, {**environment(url, home), **settings}, home) as ask_one:
+        return [ask_one(request) for request in requests]
 
 
 GOOD = {"names": sorted(STATE), "sum": sum(tensor.sum().item() for tensor in STATE.values())}
-NOWHERE = "http://127.0.0.1:9"  # the discard port: refused at once
 
 
 @pytest.fixture(scope="module")
@@ -456,8 +350,11 @@ def answers(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dic
         "lab/lost",
         "lab/nothing",
     ]
-    torn, _, *rest = ask(hub.url, home, "lab/torn", "lab/mended", "lab/torn", *asked)
-    online = dict(zip(["mended", *asked], rest, strict=True)) | {"torn": torn}
+    with child(SCRIPT, environment(hub.url, home), home) as ask_one:
+        online = {"torn": ask_one("lab/torn")}
+        del hub.faults["lab/torn"]
+        online["mended"] = ask_one("lab/torn")
+        online |= {request: ask_one(request) for request in asked}
     hub.requests.append("— then offline —")
     cached = ["lab/whole", "lab/sharded", "lab/bin", "lab/lost"]
     away = {"unreachable": (NOWHERE, {}), "offline": (hub.url, {"HF_HUB_OFFLINE": "1"})}

@@ -36,7 +36,16 @@ def test_a_failing_cell_is_reported_with_the_place_to_look(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments, message",
-    [(["reproduce", "--suite", "nosuch"], "known"), (["reproduce", "--workers", "0"], "--workers")],
+    [
+        (["reproduce", "--suite", "nosuch"], "known"),
+        (["reproduce", "--workers", "0"], "--workers"),
+        (["reproduce", "--orders", "11"], "--orders: expected 1 to 10"),
+        (["reproduce", "--backbone", "ViT-H/14"], "suite mini has ViT-mini"),
+        (["reproduce", "--limit", "0"], "limit is 0"),
+        (["reproduce", "--precision", "half"], "float32, bfloat16"),
+        (["reproduce", "--models-dir", "."], "suite mini does not take models_dir"),
+        (["reproduce", "--suite", "clip", "--data-dir", "nowhere"], "data_dir: no folder"),
+    ],
 )
 def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
@@ -45,12 +54,14 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("setting", [cli.REPRODUCE, cli.QUICK], ids=["full", "quick"])
-def test_injected_parameters_exist_in_the_notebooks(setting):
-    import papermill
+SETTINGS = {**cli.REPRODUCE, "quick": cli.QUICK, "figures": cli.FIGURES}
 
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_injected_parameters_exist_in_the_notebooks(setting):
     from cmmlib.paths import notebooks_dir
 
-    for name, parameters in setting.items():
-        known = papermill.inspect_notebook(str(notebooks_dir() / f"{name}.ipynb"))
-        assert {*parameters, "suite", "out", "workers"} <= set(known)
+    for name, parameters in SETTINGS[setting].items():
+        known = cli.parameters_of(notebooks_dir() / f"{name}.ipynb")
+        assert {*parameters, "suite", "suite_options", "backbone", "out"} <= set(known)
+        assert setting == "figures" or {"workers", "device", "check"} <= set(known)

@@ -170,10 +170,24 @@ def test_emulated_mgda_equals_the_recursion_written_out(seed: int, log_ratio: fl
     front, a = exact.Front(old, new), 0.8
     for _ in range(40):
         point = front.at(a)
-        g0, g1 = point.g0 / point.l0, point.g1 / point.l1
+        (g0, l0), (g1, l1) = (loss.gradient(point.x) for loss in (front.old, front.new))
+        assert (point.l0, point.l1) == (pytest.approx(l0), pytest.approx(l1))
+        g0, g1 = g0 / l0, g1 / l1
         c = dop.mgda_weight(*(float(torch.sum(p * q)) for p, q in ((g0, g0), (g0, g1), (g1, g1))))
         a = 0.99 * a + 0.01 * min(max(c, 0.0), 1.0)
     assert exact.follow_mgda(front, 0.8, 0.99, 40) == pytest.approx(a, abs=2e-3)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_balance_needs_few_factorisations(factor: float, monkeypatch: pytest.MonkeyPatch):
+    g = torch.Generator().manual_seed(2)
+    old, new = (quadratic(f * torch.randn(24, 30, generator=g, dtype=f64), "uv", 0.99999) for f in (1.0, factor))
+    points, at = [], exact.Front.at
+    monkeypatch.setattr(exact.Front, "at", lambda front, a: points.append(a) or at(front, a))
+    found = exact.minimise(exact.Front(old, new), "balanced")
+    assert len(points) <= 3
+    assert found.l0 == pytest.approx(found.l1, rel=1e-8)
+    assert torch.allclose(found.x, exact.solve_exact(old, new, found.a)[0], rtol=0, atol=1e-8 * float(found.x.abs().max()))
 
 
 def test_emulated_mgda_ends_balanced_if_it_runs_for_ever():

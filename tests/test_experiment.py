@@ -10,6 +10,7 @@ import cmmlib
 from cmmlib import experiment, scores, tables
 from cmmlib.evaluate import Score
 from cmmlib.experiment import Run, identity, plan, published_rows, run_references, run_sequence
+from cmmlib.pace import SCORING
 from cmmlib.results import Results
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -27,8 +28,16 @@ SUITE = SimpleNamespace(
 class Scorer:
     """Counts what it is asked, and scores a model by its own numbers."""
 
-    def __init__(self):
-        self.asked = []
+    device = "cpu"
+
+    def __init__(self, together=1):
+        self.asked, self.together = [], together
+
+    def prepare(self, tasks):
+        pass
+
+    def score_many(self, models, wanted):
+        return {model: self.score(tensors, wanted[model]) for model, tensors in models.items() if model in wanted}
 
     def score(self, tensors, tasks):
         self.asked.append(list(tasks))
@@ -41,8 +50,8 @@ def store(tmp_path):
     return Results(tmp_path / "scores.sqlite")
 
 
-def execute(run, store):
-    scorer = Scorer()
+def execute(run, store, together=1):
+    scorer = Scorer(together)
     run_sequence(SUITE, "tiny", run, store, scorer)
     return scorer.asked
 
@@ -52,6 +61,21 @@ def test_after_a_step_the_task_just_merged_is_scored_and_all_at_the_end(store):
     order = run.order(SUITE)
     assert order == cmmlib.task_order(TASKS[:4], 40)
     assert execute(run, store) == [[order[0]], [order[1]], [order[2]], order]
+
+
+def test_models_wait_for_each_other_and_the_scores_are_the_same(store, tmp_path):
+    run = Run("OPCM", "opcm", 4, 40, every_step=True)
+    asked = execute(run, store)
+    for together in (2, 3, 9):
+        other = Results(tmp_path / f"{together}.sqlite")
+        assert execute(run, other, together) == asked
+        assert scores.accuracies(SUITE, "tiny", [run], other).equals(scores.accuracies(SUITE, "tiny", [run], store))
+
+
+def test_work_is_reported_as_it_is_done(store):
+    heard = []
+    run_sequence(SUITE, "tiny", Run("OPCM", "opcm", 3, 40), store, Scorer(2), lambda *work: heard.append(work[:2]))
+    assert heard == [("OPCM", 1), (SCORING, 200), ("OPCM", 1), (SCORING, 300)]  # the first model is no work
 
 
 def test_every_step_scores_all_tasks(store):

@@ -146,6 +146,24 @@ def test_unscaled_sum_equals_the_papers_recursion(zero_diagonal: bool):
         assert merger.history["lambda"].iloc[-1] == pytest.approx(float(lam), rel=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(24, 24), (24, 96), (96, 24), (24, 36)])
+def test_float32_rounds_the_result_and_no_more_where_the_merged_vector_is_ill_conditioned(shape: tuple[int, int]):
+    m, n = shape
+    u, v = (torch.linalg.qr(randn(k, min(shape), seed=seed))[0] for seed, k in enumerate(shape))
+    merged = ((u * torch.logspace(0, -4, min(shape), dtype=f64)) @ v.T).float()
+    tau = randn(m, n, seed=8).float()
+    expected = opcm.clean(tau.double(), merged.double(), alpha=0.5, zero_diagonal=True)
+    assert (opcm.clean(tau, merged, alpha=0.5, zero_diagonal=True) - expected).norm() <= 3e-7 * tau.norm()
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (260, 700), (257, 259)])
+def test_products_in_strips_and_parts_are_the_products(shape: tuple[int, int]):
+    a, b = randn(*shape, seed=1).float(), randn(*shape, seed=2).float()
+    assert close(spectral.outer(a), a.double() @ a.double().T)
+    assert close(spectral.outer(a.T), a.double().T @ a.double())
+    assert close(spectral.cross_gram(a, b), a.double() @ b.double().T)
+
+
 def test_alpha_one_projects_out_everything_and_compat_the_least():
     merged, tau = randn(6, 4, seed=0), randn(6, 4, seed=1)
     u, _, v = spectral.thin_svd(merged)
@@ -251,6 +269,28 @@ def test_gradient_and_loss_are_those_of_the_printed_loss(shape: tuple[int, int],
     assert close(gradient, expected)
     assert float(value) == pytest.approx(loss.item(), rel=1e-9)
     assert float(value) == pytest.approx(float(torch.sum(gradient * (x.detach() - center))) / 2, rel=1e-9)
+
+
+@pytest.mark.parametrize("epsilon", [0.99999, 0.7])
+@pytest.mark.parametrize("space", ["u", "v", "uv"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_loss_alone_is_the_one_that_comes_with_the_gradient(shape: tuple[int, int], space: dop.Space, epsilon: float):
+    loss, x = dop.quadratic(randn(*shape, seed=22), space, epsilon), randn(*shape, seed=23)
+    for form in (loss, loss.multiplied_out(), loss._replace(p=None)):
+        assert form.loss(x) == pytest.approx(loss.gradient(x)[1], rel=1e-12)
+
+
+@pytest.mark.parametrize(("smallest", "needed"), [(1.0, False), (2e-4, False), (3e-5, True), (0.0, True)])
+def test_singular_vectors_are_computed_only_where_one_may_be_cut(smallest: float, needed: bool, monkeypatch):
+    """Σ s is about 10: the rank cuts a smallest value of 1e-4; a bound of Σ s decides, which here is 1.6 times as large."""
+    u, v = (torch.linalg.qr(randn(30, 30, seed=seed))[0] for seed in (1, 2))
+    s = torch.linspace(1, 0.1, 30, dtype=f64) ** 2
+    s[-1] = smallest
+    asked = []
+    real = torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda x: asked.append(x) or real(x))
+    dop.quadratic((u * s) @ v.T, "uv", 0.99999)
+    assert bool(asked) == needed
 
 
 def plain_mgda(g0: Tensor, g1: Tensor) -> float:

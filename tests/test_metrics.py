@@ -31,6 +31,11 @@ def test_metrics_with_a_second_array_by_hand():
     assert metrics.forward_transfer(R, PRETRAINED) == pytest.approx(((20 - 25) + (30 - 15)) / 2)
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_individual_model_that_got_nothing_right_leaves_nothing_to_compare_with():
+    assert np.isnan(metrics.normalized_accuracy(R, [96.0, 0.0, 85]))
+
+
 def test_curves_by_hand():
     assert metrics.seen_accuracy(R) == pytest.approx([90, 87.5, 220 / 3])
     assert metrics.unseen_accuracy(R) == pytest.approx([15, 30, np.nan], nan_ok=True)

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from cmmlib.evaluate import Score
+from cmmlib.pace import Pace
 from cmmlib.results import Merged, Results, canonical_json
 
 
@@ -86,3 +87,47 @@ def test_a_killed_writer_leaves_whole_models_only(tmp_path):
     assert len(counts) and (counts == 2).all()
     store.put(model(-1), {"a": Score(1, 2)})  # no lock is left behind
     assert store.get(model(-1))
+
+
+def source(revision):
+    return {"kind": "model", "id": "lab/base", "place": "hub", "revision": revision}
+
+
+def test_sources_are_kept_and_a_moved_one_is_refused(tmp_path):
+    store = Results(tmp_path / "scores.sqlite")
+    store.note_sources("h", "b", [source("abc")])
+    store.note_sources("h", "b", [source("abc")])
+    store.note_sources("another suite", "b", [source("def")])
+    assert store.sources("h", "b").to_dict("records") == [source("abc")]
+    with pytest.raises(ValueError, match=r"scores\.sqlite.*revision abc of lab/base.*now at def.*revisions="):
+        store.note_sources("h", "another backbone", [{**source("new"), "id": "lab/first"}, source("def")])
+    assert store.sources("h", "b").to_dict("records") == [source("abc")]  # all or nothing
+
+
+def test_pace_is_kept_per_backbone_and_device(tmp_path):
+    store, pace = Results(tmp_path / "scores.sqlite"), Pace()
+    pace.learn("OPCM", 2, 3.0)
+    store.keep_pace("s", "b", "cpu", pace)
+    assert Results(store.path).pace("s", "b", "cpu") == pace
+    assert store.pace("s", "b", "cuda") == store.pace("s", "other", "cpu") == Pace()
+
+
+def test_parts_of_a_grid_that_ran_elsewhere_come_together(tmp_path):
+    store, other = Results(tmp_path / "scores.sqlite"), Results(tmp_path / "other.sqlite")
+    store.put(model(1), {"a": Score(1, 4)})
+    other.put(model(1), {"a": Score(3, 4), "b": Score(2, 4)})
+    other.put(model(2), {"a": Score(4, 4)})
+    other.note_sources("h", "b", [source("abc")])
+    assert store.absorb(other) == 2 and store.absorb(other) == 0
+    assert store.get(model(1)) == {"a": Score(1, 4), "b": Score(2, 4)} and store.get(model(2)) == {"a": Score(4, 4)}
+    assert store.sources("h", "b").to_dict("records") == [source("abc")]
+
+
+def test_scores_from_another_revision_are_not_taken_over(tmp_path):
+    store, other = Results(tmp_path / "scores.sqlite"), Results(tmp_path / "other.sqlite")
+    store.note_sources("h", "b", [source("abc")])
+    other.note_sources("h", "b", [source("def")])
+    other.put(model(1), {"a": Score(1, 4)})
+    with pytest.raises(ValueError, match="another store"):
+        store.absorb(other)
+    assert store.get(model(1)) == {}

@@ -7,34 +7,47 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..methods.spectral import cross_gram, gram, outer
+
 
 def floor_opcm(merged: Tensor, tau: Tensor) -> None:
-    """A Gram matrix, its eigendecomposition and two products in float64, one in float32."""
-    merged, tau = (t if t.shape[0] <= t.shape[1] else t.T for t in (merged, tau))
-    wide = merged.double()
-    _, u = torch.linalg.eigh(wide @ wide.T)
-    wide.T @ u
-    u.float() @ (u.T @ tau.double()).float()
+    """A Gram matrix and its eigendecomposition in float64, and the products by the cheapest route known for the shape.
+
+    Wide: τ Aᵀ, one m³ product with U on each side of it, and one with A in float32.  Else: Uᵀ A, Uᵀ τ, and one in float32.
+    """
+    a, tau = (t if t.shape[0] <= t.shape[1] else t.T for t in (merged, tau))
+    _, u = torch.linalg.eigh(gram(a))
+    if a.shape[1] >= 2 * a.shape[0]:
+        cross_gram(tau, a) @ u
+        (u @ u.T).float() @ a
+    else:
+        u.T @ tau.double()
+        u.float() @ (u.T @ a.double()).float()
 
 
 def floor_dop_exact(old: Tensor, new: Tensor) -> None:
-    """Per task vector a Gram matrix and an eigendecomposition; one per side of the equation; the products of the solve.
+    """One eigendecomposition per side of the equation, one right-hand side, the products of the solve.
 
-    The large side has the dimension min(n, 2m).
+    Square: one more per task vector, whose smallest singular values the rank cuts.  Wide: the coordinates in the common
+    span, by Cholesky, and the way back; the large side then has the dimension 2m.  The reported losses are not in it.
     """
-    old, new = (t.double() if t.shape[0] <= t.shape[1] else t.T.double() for t in (old, new))
+    old, new = (t if t.shape[0] <= t.shape[1] else t.T for t in (old, new))
     m, n = old.shape
-    grams = [t @ t.T for t in (old, new)]
-    for g in grams:
-        torch.linalg.eigh(g)
-    _, left = torch.linalg.eigh(grams[0] + grams[1])
-    if n >= 2 * m:
-        old @ new.T  # all of the Gram matrix that the large side needs
-        n = 2 * m
-    old, new = old[:, :n], new[:, :n]
-    right = torch.linalg.eigh(old.T @ old + new.T @ new)[1]
-    pull = (grams[0] - grams[1]) @ old + old @ right
-    left @ (left.T @ pull @ right) @ right.T
+    grams = [gram(t) for t in (old, new)]
+    if wide := n >= 2 * m:
+        cross = cross_gram(new, old)
+        lower = torch.linalg.cholesky(torch.cat([torch.cat([grams[0], cross.T], 1), torch.cat([cross, grams[1]], 1)]))
+        q, half = outer(lower.T), lower[:m]
+    else:
+        for g in grams:
+            torch.linalg.eigh(g)
+        q, half = outer(old.T) + outer(new.T), (new - old).double()
+    (_, left), (_, right) = torch.linalg.eigh(grams[0] + grams[1]), torch.linalg.eigh(q)
+    pull = (grams[0] @ half).addmm_(half, q)
+    x = left @ (left.T @ pull @ right) @ right.T
+    if wide:
+        mix = torch.linalg.solve_triangular(lower, x, upper=False, left=False).float()
+        torch.addmm(mix[:, :m] @ old, mix[:, m:], new)
 
 
 def floor_dop_step(old: Tensor, new: Tensor) -> Callable[[], None]:

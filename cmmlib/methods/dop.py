@@ -50,15 +50,19 @@ def solve_adam(
     old, new = old.multiplied_out(), new.multiplied_out()
     x = ((old.center + new.center) / 2).contiguous()  # fused Adam walks memory: strides as the gradient's
     optimizer = torch.optim.Adam([x], lr=lr, fused=True)
+    # new tensors of this size would be mapped and cleared at every step
+    e, h0, h1, gradient = (torch.empty_like(x) for _ in range(4))
     a = alpha
     for _ in range(num_steps):
-        g0, l0 = old.gradient(x)
-        g1, l1 = new.gradient(x)
-        if mgda and l0 > 0 and l1 > 0:
-            v00, v01, v11 = (torch.dot(p.flatten(), q.flatten()).item() for p, q in ((g0, g0), (g0, g1), (g1, g1)))
+        l0, l1 = (
+            torch.dot(loss.curvature(torch.sub(x, loss.center, out=e), out=h).flatten(), e.flatten()).item()
+            for loss, h in ((old, h0), (new, h1))
+        )
+        if mgda and l0 > 0 and l1 > 0:  # h is half the gradient: one factor for all, which the shortest vector does not see
+            v00, v01, v11 = (torch.dot(p.flatten(), q.flatten()).item() for p, q in ((h0, h0), (h0, h1), (h1, h1)))
             c = mgda_weight(v00 / l0**2, v01 / (l0 * l1), v11 / l1**2)
             a = ema_beta * a + (1 - ema_beta) * c if ema else c
-        x.grad = torch.lerp(g1, g0, a)
+        x.grad = torch.lerp(h1, h0, a, out=gradient).mul_(2)
         optimizer.step()
     return x, a
 

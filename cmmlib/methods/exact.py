@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .losses import Quadratic
-from .spectral import gram
+from .spectral import cross_gram, outer
 
 Weight = float | Literal["balanced", "mgda"]
 
@@ -32,12 +32,12 @@ class Front:
         if self.tall:
             old, new = old.transposed(), new.transposed()
         self.expand: Callable[[Tensor], Tensor] = lambda y: y
-        if 2 * old.center.shape[0] <= old.center.shape[1]:
+        reducible = old.gram is not None and new.gram is not None
+        if reducible and 2 * old.center.shape[0] <= old.center.shape[1]:
             old, new, self.expand = _in_common_span(old, new)
         self.old, self.new = _as_matrices(old), _as_matrices(new)
         self.average = (self.old.center + self.new.center) / 2
-        self.pulls = [q.curvature(self.average - q.center) for q in (self.old, self.new)]
-        self.scale = max(torch.sum(q.curvature(q.center) * q.center).item() for q in (self.old, self.new))
+        self.half = self.average - self.old.center  # (D_1 − D_0) / 2
 
     def at(self, a: float) -> Point:
         return Point(self, a)
@@ -49,19 +49,25 @@ class Front:
 
 
 class Point:
-    """The minimiser for one a, in the coordinates of its front: ``x``, the losses and their gradients there."""
+    """The minimiser for one a, in the coordinates of its front: ``x``, and the losses there."""
 
     def __init__(self, front: Front, a: float):
-        self.a = a
-        self.left, lam = _eigh(front.old.p, front.new.p, a)
-        self.right, mu = _eigh(front.old.q, front.new.q, a)
+        self.front, self.a = front, a
+        old, new = front.old, front.new
+        nothing = front.half.new_zeros(())
+        self.left, lam = (None, nothing) if old.p is None else _eigh(old.p, new.p, a)
+        self.right, mu = (None, nothing) if old.q is None else _eigh(old.q, new.q, a)
         scale = lam.unsqueeze(-1) + mu  # (m, n), or one column or row of it where one side is left out
         # where λ_i + μ_j vanishes the minimiser is not unique: no step there keeps it nearest the average
         floor = max(scale.shape) * torch.finfo(scale.dtype).eps * scale.max()
         self.inverse = torch.where(scale > floor, 1 / scale, 0)
-        self.x = front.average - self.solve(torch.lerp(front.pulls[1], front.pulls[0], a))
-        self.g0, self.l0 = front.old.gradient(self.x)
-        self.g1, self.l1 = front.new.gradient(self.x)
+        pull = torch.zeros_like(front.half)  # a H_0 + (1 − a) H_1, as D_0 and D_1 lie opposite about the average
+        if old.p is not None:
+            pull.addmm_(_mix(old.p, new.p, a, -1), front.half)
+        if old.q is not None:
+            pull.addmm_(front.half, _mix(old.q, new.q, a, -1))
+        self.x = front.average - self.solve(pull)
+        self.l0, self.l1 = old.loss(self.x), new.loss(self.x)
 
     def solve(self, r: Tensor) -> Tensor:
         """y with A y + y B = ``r``, zero where that is undetermined."""
@@ -82,10 +88,20 @@ class Point:
         return math.log(self.l0 / self.l1)
 
     def tangent(self) -> tuple[Tensor, float]:
-        """d x/da, which solves the same equation with right-hand side −(∇L_0 − ∇L_1)/2, and the slope of `log_ratio`."""
-        direction = self.solve((self.g1 - self.g0) / 2)
-        slope = torch.sum(self.g0 * direction) / self.l0 - torch.sum(self.g1 * direction) / self.l1
-        return direction, slope.item()
+        """d x/da, which solves the same equation with right-hand side −(∇L_0 − ∇L_1)/2, and the slope of `log_ratio`.
+
+        As a ∇L_0 + (1 − a) ∇L_1 = 0, one of the gradients is enough: that of the loss with the smaller weight.
+        """
+        a, b = self.a, 1 - self.a
+        if a >= b:
+            g1, _ = self.front.new.gradient(self.x)
+            direction = self.solve(g1 / (2 * a))
+            along = torch.sum(g1 * direction).item()
+            return direction, -along * (b / (a * self.l0) + 1 / self.l1)
+        g0, _ = self.front.old.gradient(self.x)
+        direction = self.solve(g0 / (-2 * b))
+        along = torch.sum(g0 * direction).item()
+        return direction, along * (1 / self.l0 + a / (b * self.l1))
 
 
 class Solution(NamedTuple):
@@ -106,7 +122,7 @@ def minimise(front: Front, alpha: Weight, *, start: float = 0.8, beta: float = 0
     """
     if alpha == "balanced":
         x, a = balance(front)
-        return Solution(front.weight(x), a, front.old.gradient(x)[1], front.new.gradient(x)[1])
+        return Solution(front.weight(x), a, front.old.loss(x), front.new.loss(x))
     point = front.at(follow_mgda(front, start, beta, steps) if alpha == "mgda" else float(alpha))
     return Solution(front.weight(point.x), point.a, point.l0, point.l1)
 
@@ -117,28 +133,49 @@ def solve_exact(old: Quadratic, new: Quadratic, alpha: Weight) -> tuple[Tensor, 
 
 
 def balance(front: Front, tolerance: float = 1e-9) -> tuple[Tensor, float]:
-    """Newton's method, kept inside a bracket, for log L_0(x(a)) = log L_1(x(a)): x and a.
+    """Newton's method, kept inside a bracket, for φ(a) = log L_0(x(a)) / L_1(x(a)) = 0: x and a.
 
-    It converges quadratically: once |log L_0/L_1| ≤ √tolerance one more step along the tangent reaches ``tolerance``,
-    in x too, and needs no factorisation.
+    If both losses had the same shape, φ would be linear in log a/(1 − a), with slope −2: so that is the variable z, and
+    that line through the losses at each other's optimum gives the start.  As factorisations are dear, the last two points
+    count: the cubic through both, z(φ) for the next a and x(a) for the result, errs with the fourth power of the distance.
     """
+    far0, far1 = front.old.loss(front.new.center), front.new.loss(front.old.center)
     low, high, a = 0.0, 1.0, 0.5
+    if far0 > 0 and far1 > 0:
+        a = 1 / (1 + math.sqrt(far0 / far1))
+    last: tuple | None = None
     for _ in range(60):
         point = front.at(a)
-        if max(point.l0, point.l1) <= 1e-14 * front.scale:  # both losses vanish together: nothing to balance
+        if max(point.l0, point.l1) <= 1e-14 * max(far0, far1):  # both losses vanish together: nothing to balance
             break
-        phi, slope = point.log_ratio, math.nan
+        phi = point.log_ratio
         if abs(phi) <= tolerance or high - low <= 1e-15:
             break
+        low, high = (a, high) if phi > 0 else (low, a)
+        reached, a = a, math.nan
         if math.isfinite(phi):
             direction, slope = point.tangent()
-        low, high = (a, high) if phi > 0 else (low, a)
-        a = a - phi / slope if slope < 0 else math.nan
-        if low < a < high and abs(phi) <= math.sqrt(tolerance) / 3:
-            return point.x + (a - point.a) * direction, a
+            if slope < 0:
+                here = phi, math.log(reached / (1 - reached)), 1 / (slope * reached * (1 - reached))
+                z = here[1] - phi * here[2] if last is None else _cubic(0.0, last[0], here)
+                a = 1 / (1 + math.exp(-max(min(z, 700.0), -700.0)))
+                at = reached, point.x, direction
+                if low < a < high and last is not None:
+                    relative = (a - last[1][0]) * (a - reached) / min(a, 1 - a) ** 2
+                    if relative**2 <= tolerance:
+                        return _cubic(a, last[1], at), a
+                last = here, at
         if not low < a < high:
-            a = (low + high) / 2
+            a, last = (low + high) / 2, None
     return point.x, point.a
+
+
+def _cubic(t: float, one: tuple[float, Any, Any], other: tuple[float, Any, Any]) -> Any:
+    """Hermite's interpolation at ``t`` through two points, each (t_i, value, derivative)."""
+    (t0, y0, d0), (t1, y1, d1) = one, other
+    h = t1 - t0
+    s = (t - t0) / h
+    return (1 + 2 * s) * (1 - s) ** 2 * y0 + s * (1 - s) ** 2 * h * d0 + s**2 * (3 - 2 * s) * y1 + s**2 * (s - 1) * h * d1
 
 
 def follow_mgda(front: Front, start: float, beta: float, steps: int, nodes: int = 4) -> float:
@@ -162,18 +199,21 @@ def follow_mgda(front: Front, start: float, beta: float, steps: int, nodes: int 
     return a
 
 
-def _eigh(p0: Tensor | None, p1: Tensor | None, a: float) -> tuple[Tensor | None, Tensor]:
-    if p0 is None or p1 is None:
-        return None, torch.zeros((), dtype=torch.float64)
-    values, vectors = torch.linalg.eigh(torch.lerp(p1, p0, a))
+def _mix(one: Tensor, other: Tensor, a: float, sign: int) -> Tensor:
+    """a · one ± (1 − a) · other."""
+    return (a * one).add_(other, alpha=sign * (1 - a))
+
+
+def _eigh(p0: Tensor, p1: Tensor, a: float) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(_mix(p0, p1, a, 1))
     return vectors, values.clamp(min=0)
 
 
 def _as_matrices(quadratic: Quadratic) -> Quadratic:
     """``p`` and ``q`` in float64, from the factors where they are not there yet."""
-    center, u, v, p, q, _ = (t if t is None else t.double() for t in quadratic)
-    p = u @ u.T if p is None and u is not None else p
-    q = v @ v.T if q is None and v is not None else q
+    center, u, v, p, q = (t if t is None else t.double() for t in quadratic[:5])
+    p = outer(u) if p is None and u is not None else p
+    q = outer(v) if q is None and v is not None else q
     return Quadratic(center, u, v, p, q)
 
 
@@ -181,32 +221,29 @@ def _in_common_span(old: Quadratic, new: Quadratic) -> tuple[Quadratic, Quadrati
     """Both losses on the span of the 2m rows of D_0 and D_1 (m, n), n ≥ 2m, and the way back.
 
     With Z (n, 2m) an orthonormal basis of that span and [D_0; D_1] = L Zᵀ, the coordinates of D_i are L's rows.  All
-    else lies in the span too: the v_j s_j are D_iᵀ u_j.  L comes from the Gram matrix of the rows by Cholesky, Z is
-    never formed: y Zᵀ = y L⁻¹ [D_0; D_1].  Where the rows are (nearly) dependent, Z comes from a QR decomposition.
+    else lies in the span too: the rows of D̂_i are combinations of D_i's.  L comes from the Gram matrix of the rows by
+    Cholesky, Z is never formed: y Zᵀ = y L⁻¹ [D_0; D_1].  Where the rows are (nearly) dependent, Z comes from a QR
+    decomposition.
     """
-    rows = torch.cat([old.center, new.center])  # (2m, n)
-    m = len(old.center)
-    grams = [(gram(q.center) if q.gram is None else q.gram) for q in (old, new)]
-    cross = old.center.double() @ new.center.double().T
-    lower, failed = torch.linalg.cholesky_ex(torch.cat([torch.cat([grams[0], cross], 1), torch.cat([cross.T, grams[1]], 1)]))
+    m, dtype = len(old.center), old.center.dtype
+    cross = cross_gram(new.center, old.center)
+    lower, failed = torch.linalg.cholesky_ex(torch.cat([torch.cat([old.gram, cross.T], 1), torch.cat([cross, new.gram], 1)]))
     pivots = lower.diagonal()
     if failed or pivots.min() < 1e-5 * pivots.max():
-        basis, _ = torch.linalg.qr(rows.double().T)  # (n, 2m)
-        lower = rows.double() @ basis
+        rows = torch.cat([old.center, new.center]).double()  # (2m, n)
+        basis, _ = torch.linalg.qr(rows.T)  # (n, 2m)
+        lower = rows @ basis
         return _restrict(old, lower[:m]), _restrict(new, lower[m:]), lambda y: y @ basis.T
 
     def expand(y: Tensor) -> Tensor:
-        mix = torch.linalg.solve_triangular(lower, y, upper=False, left=False)  # (m, 2m), of the order of one
-        return mix.to(rows.dtype) @ rows
+        mix = torch.linalg.solve_triangular(lower, y, upper=False, left=False).to(dtype)  # (m, 2m), of the order of one
+        return torch.addmm(mix[:, :m] @ old.center, mix[:, m:], new.center)
 
     return _restrict(old, lower[:m]), _restrict(new, lower[m:]), expand
 
 
 def _restrict(quadratic: Quadratic, center: Tensor) -> Quadratic:
     """The same loss where D_i has coordinates ``center`` (m, 2m)."""
-    v = None
-    if quadratic.v is not None:
-        u = quadratic.center.double() @ quadratic.v.double() if quadratic.u is None else quadratic.u
-        full = u.shape[1] == len(center)  # then U Uᵀ = 1, and v vᵀ is Lᵀ L
-        v = center.T if full else center.T @ (u / torch.linalg.vector_norm(u, dim=0)).double()
-    return Quadratic(center, quadratic.u, v)
+    kept = quadratic.project(center)
+    u, v = (None if factor is None else kept for factor in (quadratic.u, quadratic.v))
+    return Quadratic(center, u, v if v is None else v.T, quadratic.p)

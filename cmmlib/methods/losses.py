@@ -3,30 +3,33 @@
 With task vectors D_0 of the merged model (stability) and D_1 of the new one (plasticity), their SVDs cut at a rank, X the
 task vector sought and E_i = X − D_i, the two losses are ``L_i = ‖S_i U_iᵀ E_i‖² + ‖E_i V_i S_i‖²``.  With
 P_i = U_i S_i² U_iᵀ and Q_i = V_i S_i² V_iᵀ their gradients need no autograd: ``∇L_i = 2 (P_i E_i + E_i Q_i)`` and
-``L_i = ½ ⟨∇L_i, E_i⟩``.
+``L_i = ½ ⟨∇L_i, E_i⟩``.  With D̂_i = U_i S_i V_iᵀ, what is left of D_i, P_i = D̂_i D̂_iᵀ and Q_i = D̂_iᵀ D̂_i: no singular
+vectors are needed where nothing is cut.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .spectral import SVD, cumulative_share, gram, thin_svd
+from .spectral import RANK_TOLERANCE, cumulative_share, gram
 
 Space = Literal["u", "v", "uv"]
 
 
 class Quadratic(NamedTuple):
-    """One loss L_i about its own optimum ``center`` = D_i (m, n), with thin factors ``u`` = U_i S_i, ``v`` = V_i S_i."""
+    """One loss L_i about its own optimum ``center`` = D_i (m, n), by factors ``u`` = D̂_i and ``v`` = D̂_iᵀ."""
 
     center: Tensor
-    u: Tensor | None  # (m, k) or None where the space leaves the term out
-    v: Tensor | None  # (n, k)
+    u: Tensor | None  # (m, n) or None where the space leaves the term out
+    v: Tensor | None  # (n, m)
     p: Tensor | None = None  # (m, m) = u uᵀ, where it has been multiplied out
     q: Tensor | None = None  # (n, n) = v vᵀ
-    gram: Tensor | None = None  # D_i D_iᵀ or D_iᵀ D_i, the smaller, in float64, where it is at hand
+    gram: Tensor | None = None  # D_i D_iᵀ or D_iᵀ D_i, the smaller, in float64
+    project: Callable[[Tensor], Tensor] | None = None  # onto the singular vectors kept on that side: D_i (or D_iᵀ) to D̂_i
 
     def gradient(self, x: Tensor) -> tuple[Tensor, float]:
         """(∇L_i, L_i) at ``x`` (m, n)."""
@@ -34,25 +37,43 @@ class Quadratic(NamedTuple):
         gradient = self.curvature(e).mul_(2)
         return gradient, torch.dot(gradient.flatten(), e.flatten()).item() / 2
 
-    def curvature(self, e: Tensor) -> Tensor:
+    def curvature(self, e: Tensor, out: Tensor | None = None) -> Tensor:
         """P_i e + e Q_i, half the Hessian applied to ``e`` (m, n)."""
+        result = torch.empty_like(e) if out is None else out
         if self.u is None:
-            result = torch.zeros_like(e)
+            result.zero_()
         elif self.p is None:
-            result = self.u @ (self.u.T @ e)
+            torch.mm(self.u, self.u.T @ e, out=result)
         else:
-            result = self.p @ e
+            torch.mm(self.p, e, out=result)
         if self.v is None:
             return result
         return result.addmm_(e @ self.v, self.v.T) if self.q is None else result.addmm_(e, self.q)
 
+    def loss(self, x: Tensor) -> float:
+        """L_i at ``x`` (m, n) alone, for less."""
+        e = x - self.center
+        value = 0.0
+        if self.p is not None:
+            value += torch.sum((self.p @ e).mul_(e)).item()
+        elif self.u is not None:
+            value += torch.linalg.vector_norm(self.u.T @ e).item() ** 2
+        if self.v is not None and (self.q is None or self.v.shape[1] < self.v.shape[0]):
+            value += torch.linalg.vector_norm(e @ self.v).item() ** 2
+        elif self.q is not None:
+            value += torch.sum((e @ self.q).mul_(e)).item()
+        return value
+
     def multiplied_out(self) -> Quadratic:
         """The same loss with P_i and Q_i as matrices where one product with them is cheaper than two with the factors."""
-        p, q = (f @ f.T if f is not None and 2 * f.shape[1] > f.shape[0] else None for f in (self.u, self.v))
+        p, q = (
+            f @ f.T if f is not None and square is None and 2 * f.shape[1] > f.shape[0] else square
+            for f, square in ((self.u, self.p), (self.v, self.q))
+        )
         return self._replace(p=p, q=q)
 
     def transposed(self) -> Quadratic:
-        return Quadratic(self.center.T, self.v, self.u, self.q, self.p, self.gram)
+        return Quadratic(self.center.T, self.v, self.u, self.q, self.p, self.gram, self.project)
 
 
 def rank_at(s: Tensor, svd_epsilon: float, *, compat: bool = False) -> int:
@@ -72,10 +93,42 @@ def quadratic(
     Args:
         dtype: of the factors; default: D's.
     """
-    small = gram(task_vector)
-    svd: SVD = thin_svd(task_vector, small)
-    svd = svd.truncated(rank_at(svd.s, svd_epsilon, compat=compat))
+    if task_vector.shape[0] > task_vector.shape[1]:
+        other: dict[Space, Space] = {"u": "v", "v": "u", "uv": "uv"}
+        return quadratic(task_vector.T, other[space], svd_epsilon, compat=compat, dtype=dtype).transposed()
     dtype = dtype or task_vector.dtype
-    u = (svd.u * svd.s).to(dtype) if "u" in space else None
-    v = (svd.v * svd.s).to(dtype) if "v" in space else None
-    return Quadratic(task_vector, u, v, gram=small)
+    small = gram(task_vector)
+    kept, p, project = task_vector, small, _identity
+    if compat or not _all_are_kept(small, svd_epsilon):
+        squares, vectors = torch.linalg.eigh(small)  # ascending
+        s = squares.flip(0).clamp(min=0).sqrt()
+        cut = len(s) - rank_at(s[s > RANK_TOLERANCE * s[0]], svd_epsilon, compat=compat)
+        project = _projection(vectors[:, :cut], vectors[:, cut:])
+        kept, p = project(task_vector.double()), project(small)
+    kept = kept.to(dtype)
+    u, p = (kept, p.to(dtype)) if "u" in space else (None, None)
+    return Quadratic(task_vector, u, kept.T if "v" in space else None, p, None, small, project)
+
+
+def _all_are_kept(gram_matrix: Tensor, svd_epsilon: float) -> bool:
+    """Whether the smallest singular value is certainly above (1 − ε) Σ s, by one Cholesky factorisation.
+
+    With Σ s ≤ √(m Σ s²), it is if G − (1 − ε)² m tr(G) is positive definite, and by more than G's rounding.
+    """
+    m = len(gram_matrix)
+    share = (1 - svd_epsilon) ** 2 + torch.finfo(gram_matrix.dtype).eps
+    shift = share * m * gram_matrix.trace()
+    shifted = gram_matrix.clone()
+    shifted.diagonal().sub_(shift)
+    return not torch.linalg.cholesky_ex(shifted).info
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+def _projection(cut: Tensor, kept: Tensor) -> Callable[[Tensor], Tensor]:
+    """Onto the span of the columns of ``kept``, whose complement ``cut`` spans."""
+    if cut.shape[1] < kept.shape[1]:
+        return lambda x: x - cut @ (cut.T @ x)
+    return lambda x: kept @ (kept.T @ x)

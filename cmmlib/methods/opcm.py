@@ -13,27 +13,54 @@ import torch
 from torch import Tensor
 
 from .registry import Context, Interval, method
-from .spectral import cumulative_share, thin_svd
+from .spectral import cross_gram, cumulative_share, gram, spectrum
+
+
+def block_rank(s: Tensor, alpha: float, *, compat: bool = False) -> int:
+    """r: the first index whose cumulative share of the descending singular values ``s`` exceeds alpha.
+
+    None exceeds 1: all pairs are meant, but the published argmax gives 0.
+    """
+    above = cumulative_share(s) > alpha
+    return int(above.int().argmax()) if above.any() or compat else len(s)
 
 
 def clean(task_vector: Tensor, merged: Tensor, *, alpha: float, zero_diagonal: bool, compat: bool = False) -> Tensor:
     """The part of τ that the projection leaves (paper, eq. 5–7), for (m, n) matrices τ and A.
 
-    With A = U S Vᵀ and P = Uᵀ τ V, the block P[:r, :r] and (``zero_diagonal``) the diagonal of P are removed.  Written
-    for thin factors: τ − U_r P[:r, :r] V_rᵀ − Σ_{i ≥ r} P_ii u_i v_iᵀ.  Pairs whose singular value is zero have no
-    vectors and stay (`cmmlib.methods.spectral.RANK_TOLERANCE`).  Then ⟨A, cleaned⟩ = 0 (theorem 5.1).
+    With A = U S Vᵀ and P = Uᵀ τ V, the block P[:r, :r] and (``zero_diagonal``) the diagonal of P are removed.  Pairs whose
+    singular value is zero have no vectors and stay (`cmmlib.methods.spectral.RANK_TOLERANCE`).  Then
+    ⟨A, cleaned⟩ = 0 (theorem 5.1).
+
+    As V S = Aᵀ U, what is removed is U B S⁻² Uᵀ A, where B keeps the block and the diagonal of P S = Uᵀ τ Aᵀ U.
     """
-    u, s, v = thin_svd(merged)  # (m, k), (k,), (n, k), float64
-    above = cumulative_share(s) > alpha
-    # r is the first index whose share exceeds alpha.  None exceeds 1: all k pairs are meant, but argmax gives 0.
-    r = int(above.int().argmax()) if above.any() or compat else len(s)
-    projected = (u if zero_diagonal else u[:, :r]).T @ task_vector.double()  # (k or r, n)
-    removed = (projected[:r] @ v[:, :r]) @ v[:, :r].T  # (r, n), coefficients of u
-    if zero_diagonal:
-        rest = v[:, r:].T
-        removed = torch.cat([removed, (projected[r:] * rest).sum(1, keepdim=True) * rest])
-    dtype = task_vector.dtype  # sums are behind us: the last product alone may round as the result does
-    return torch.addmm(task_vector, u[:, : len(removed)].to(dtype), removed.to(dtype), alpha=-1)
+    tall = merged.shape[0] > merged.shape[1]
+    a, tau = (merged.T, task_vector.T) if tall else (merged, task_vector)
+    m, n = a.shape
+    squares, u = spectrum(gram(a))  # (k,), (m, k), float64
+    r = block_rank(squares.sqrt(), alpha, compat=compat)
+    if not zero_diagonal:
+        squares, u = squares[:r], u[:, :r]
+    wide = n >= 2 * m
+    if wide:  # the two large matrices meet once
+        applied = cross_gram(tau, a) @ u  # τ Aᵀ U
+        diagonal, block = torch.sum(u * applied, 0), u[:, :r].T @ applied[:, :r]
+    else:
+        right, applied = u.T @ a.double(), u.T @ tau.double()  # S Vᵀ, Uᵀ τ
+        squares = torch.linalg.vecdot(right, right)  # more accurate than the eigenvalues for the small s_i
+        diagonal, block = torch.linalg.vecdot(applied, right), applied[:r] @ right[:r].T
+    left = u * (diagonal / squares)
+    left[:, :r] = u[:, :r] @ (block / squares[:r])
+    # The last product may round as the result does: in S Vᵀ each row is as accurate as it is long ...
+    dtype = task_vector.dtype
+    if wide:
+        gain = torch.linalg.vector_norm(left, dim=0).amax() * squares[0].sqrt() if len(squares) else 0
+        # ... but A itself is not: where its small singular values need a large factor, its rounding would grow with it
+        dtype = dtype if gain <= torch.linalg.vector_norm(tau) else torch.float64
+        left, right = left @ u.T, a
+    left, right = left.to(dtype), right.to(dtype)
+    factors = (right.T, left.T) if tall else (left, right)
+    return torch.addmm(task_vector.to(dtype), *factors, alpha=-1).to(task_vector.dtype)
 
 
 def _rescale(merged: Tensor, ctx: Context, **_) -> Tensor:

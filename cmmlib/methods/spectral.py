@@ -1,4 +1,10 @@
-"""Singular vectors through the smaller Gram matrix, in float64: what OPCM and DOP share."""
+"""Singular vectors through the smaller Gram matrix, in float64: what OPCM and DOP share.
+
+Where things run: every tensor stays on the device of the parameter it belongs to, factorisations and the products they
+rest on in float64 there, and nothing moves to the CPU but scalars (ranks, losses, weights; five per step of DOP's Adam) and
+TIES's histograms, one synchronisation each.  On the CPU layers go side by side (`cmmlib.threads`), on a card one after the
+other; cards whose float64 is slow have no other route.  None of this has been measured, or even run, on CUDA.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +26,40 @@ class SVD(NamedTuple):
     s: Tensor
     v: Tensor
 
-    def truncated(self, rank: int) -> SVD:
-        return SVD(self.u[:, :rank], self.s[:rank], self.v[:, :rank])
+
+def outer(matrix: Tensor) -> Tensor:
+    """M Mᵀ (m, m) in float64, for M (m, n)."""
+    m = len(matrix)
+    result = matrix.new_zeros(m, m, dtype=torch.float64)
+    height = m if m < 256 else -(-m // 8)
+    for part in matrix.split(m, dim=1):  # square parts: no large copy in float64
+        part = part.double()
+        for i in range(0, m, height):  # the lower triangle in strips, little more than half of the full product
+            result[i : i + height, : i + height].addmm_(part[i : i + height], part[: i + height].T)
+    for i in range(0, m, height):
+        result[:i, i : i + height] = result[i : i + height, :i].T
+    return result
 
 
 def gram(matrix: Tensor) -> Tensor:
     """The smaller of M Mᵀ and Mᵀ M, in float64."""
-    matrix = matrix.double()
-    return matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    return outer(matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T)
+
+
+def cross_gram(left: Tensor, right: Tensor) -> Tensor:
+    """L Rᵀ (m, m) in float64, for L and R (m, n)."""
+    m = len(left)
+    result = left.new_zeros(m, m, dtype=torch.float64)
+    for one, other in zip(left.split(m, dim=1), right.split(m, dim=1), strict=True):
+        result.addmm_(one.double(), other.double().T)
+    return result
+
+
+def spectrum(gram_matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """The squares of the singular values above `RANK_TOLERANCE` times the largest, descending, and their vectors."""
+    values, vectors = torch.linalg.eigh(gram_matrix)  # ascending
+    rank = int((values > RANK_TOLERANCE**2 * values[-1:]).sum())
+    return values[len(values) - rank :].flip(0), vectors[:, len(values) - rank :].flip(1)
 
 
 def thin_svd(matrix: Tensor, gram_matrix: Tensor | None = None) -> SVD:
@@ -42,9 +74,7 @@ def thin_svd(matrix: Tensor, gram_matrix: Tensor | None = None) -> SVD:
     if matrix.shape[0] > matrix.shape[1]:
         v, s, u = thin_svd(matrix.T, gram_matrix)
         return SVD(u, s, v)
-    values, u = torch.linalg.eigh(gram(matrix) if gram_matrix is None else gram_matrix)  # ascending
-    rank = int((values > RANK_TOLERANCE**2 * values[-1:]).sum())
-    u = u[:, len(values) - rank :].flip(1)
+    _, u = spectrum(gram(matrix) if gram_matrix is None else gram_matrix)
     scaled_v = matrix.double().T @ u  # (n, k), column i is s_i v_i
     # the norms of the columns are far more accurate than the roots of the eigenvalues for the small s_i
     s = torch.linalg.vector_norm(scaled_v, dim=0)

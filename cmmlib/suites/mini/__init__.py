@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...paths import cache_dir
+from .. import first_names
 from . import render, store
 from .render import ZOO
 from .tasks import TASKS, MiniTask
@@ -40,6 +41,8 @@ class MiniSuite:
 
     name = "mini"
     tasks: tuple[MiniTask, ...] = TASKS
+    limit = None
+    precision = "float32"
 
     def __init__(self, folder: Path = ZOO) -> None:
         self.folder = folder
@@ -54,9 +57,7 @@ class MiniSuite:
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
         """The first `n` task names in suite order, all for None."""
-        if n is not None and not 1 <= n <= len(self.tasks):
-            raise ValueError(f"n is {n!r}; this suite has 1 to {len(self.tasks)} tasks")
-        return tuple(task.name for task in self.tasks[:n])
+        return first_names(self.tasks, n)
 
     @cached_property
     def content_hash(self) -> str:
@@ -139,6 +140,16 @@ class MiniSuite:
         target = self.root / "data" / task_name
         self._ensure(target, write, measure, self.checksums["test_sets"][task_name], f"test set of task {task_name}")
         return datasets.Dataset(datasets.table.InMemoryTable(parquet.read_table(target / file)), split="test")
+
+    def test_set_key(self, task_name: str) -> str:
+        """The committed checksum of a test set."""
+        _check("task", task_name, self.task_names())
+        return f"mini {task_name} {self.checksums['test_sets'][task_name]}"
+
+    def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
+        """The zoo: one row."""
+        place = "in cmmlib" if self.folder == ZOO else str(self.folder)
+        return [{"kind": "suite", "id": "mini", "place": place, "revision": self.content_hash}]
 
     def _ensure(
         self,

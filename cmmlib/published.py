@@ -1,0 +1,84 @@
+"""The papers' own figures, to stand beside ours.
+
+They are of the CLIP suite alone: the mini suite's numbers are never set beside them.  A figure that could not be verified is
+not there; of no figure is the standard deviation over orders known.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from . import suites
+
+_FOLDERS = {"clip": Path(suites.__file__).parent / "clip" / "published"}
+
+
+def published_table(suite: str, backbone: str) -> pd.DataFrame:
+    """What papers report of methods under this protocol; empty for a suite that no paper reports.
+
+    Returns:
+        Columns ``num_tasks``, ``label``, ``metric`` (ACC in per cent or BWT in points), ``value``, ``source``.
+    """
+    return _read(suite, "continual.csv", backbone, ["num_tasks", "label", "metric", "value", "source"])
+
+
+def published_individual(suite: str, backbone: str) -> pd.DataFrame:
+    """Per task the accuracy in per cent of the pretrained and of the individual model, as the models' authors report it.
+
+    Source: the documentation of the model zoo (``tanganke``'s CLIP towers).
+
+    Returns:
+        Columns ``pretrained``, ``individual``, indexed by ``task``; empty for a suite that no paper reports.
+    """
+    return _read(suite, "individual.csv", backbone, ["task", "pretrained", "individual"]).set_index("task")
+
+
+def _read(suite: str, file: str, backbone: str, columns: list[str]) -> pd.DataFrame:
+    if suite not in _FOLDERS:
+        return pd.DataFrame(columns=columns)
+    frame = pd.read_csv(_FOLDERS[suite] / file)
+    return frame.loc[frame["backbone"] == backbone, columns].reset_index(drop=True)
+
+
+def beside(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """Ours beside the papers': one row per figure that either has, for the numbers of tasks that ours covers.
+
+    Args:
+        summary: `cmmlib.tables.summary`.
+        published: `published_table`.
+
+    Returns:
+        Columns ``num_tasks``, ``label``, ``metric``, ``ours``, ``std`` (ours, over ``orders``), ``orders``, ``published``,
+        ``difference`` (ours minus published), ``source``; NaN where there is none.
+    """
+    parts = []
+    for metric in ("ACC", "BWT"):
+        names = {f"{metric.lower()}_mean": "ours", f"{metric.lower()}_std": "std"}
+        parts.append(summary[["num_tasks", "label", *names, "orders"]].rename(columns=names).assign(metric=metric))
+    ours = pd.concat(parts, ignore_index=True).dropna(subset="ours")
+    theirs = published[published["num_tasks"].isin(ours["num_tasks"])].rename(columns={"value": "published"})
+    frame = ours.merge(theirs, on=["num_tasks", "label", "metric"], how="outer", sort=False)
+    frame["difference"] = frame["ours"] - frame["published"]
+    order = {label: number for number, label in enumerate(dict.fromkeys([*ours["label"], *theirs["label"]]))}
+    frame = frame.sort_values(["num_tasks", "metric", "label"], key=lambda c: c.map(order) if c.name == "label" else c)
+    columns = ["num_tasks", "label", "metric", "ours", "std", "orders", "published", "difference", "source"]
+    return frame[columns].reset_index(drop=True)
+
+
+def comparison_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """`beside` as it is printed: a row per method; per number of tasks and metric ours, the papers' and the difference.
+
+    What is not known is blank; columns without any figure are left out.
+    """
+    values = ["ours", "published", "difference"]
+    wide = frame.pivot(index="label", columns=["num_tasks", "metric"], values=values).dropna(axis="columns", how="all")
+    wide = wide.reindex(list(dict.fromkeys(frame["label"]))).reorder_levels([1, 2, 0], axis="columns")
+    order = sorted(wide.columns, key=lambda column: (column[0], column[1], values.index(column[2])))
+    names = [(f"{number} tasks", metric, value) for number, metric, value in order]
+    return (
+        wide[order]
+        .set_axis(pd.MultiIndex.from_tuples(names), axis="columns")
+        .map(lambda x: "" if pd.isna(x) else f"{x:.1f}")
+    )
