@@ -106,6 +106,15 @@ class ZeroShotScorer:
         return model
 
     @cached_property
+    def _parameters(self) -> dict[str, torch.nn.Parameter]:
+        return dict(self._clip.vision_model.named_parameters())
+
+    @cached_property
+    def _own(self) -> Tower:
+        """The base's own tower; the module itself wears whichever is being scored."""
+        return {name: parameter.data for name, parameter in self._parameters.items()}
+
+    @cached_property
     def _text(self) -> str:
         return text_hash(self._clip)
 
@@ -205,12 +214,12 @@ class ZeroShotScorer:
             free = (torch.cuda.mem_get_info(self.device)[0] + reserved) // 2
         else:
             free = available_memory() // 4
-        size = sum(parameter.nbytes for parameter in self._clip.vision_model.parameters())
+        size = sum(tensor.nbytes for tensor in self._own.values())
         return max(1, free // size)
 
     def _tower(self, tensors: Tower | None) -> Tower:
         """A tower's parameters as the module takes them; tensors that are so already are not copied."""
-        own = dict(self._clip.vision_model.named_parameters())
+        own = self._own
         if tensors is None:
             return own
         names = canonical_names(tensors)
@@ -246,12 +255,14 @@ class ZeroShotScorer:
 
     def _embed(self, tower: Tower, batch: Tensor) -> Tensor:
         """Image embeddings (images, projection), not normalised."""
+        for name, parameter in self._parameters.items():
+            parameter.data = tower[name]  # `torch.func.functional_call` takes longer than a small layer does
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.suite.precision == "bfloat16"):
-            pooled = torch.func.functional_call(self._clip.vision_model, tower, (batch,)).pooler_output
+            pooled = self._clip.vision_model(batch).pooler_output
         return self._clip.visual_projection(pooled.float())
 
     def _batches(self, images: TestImages) -> Iterator[Tensor]:
-        """Normalised batches on the device; while it computes, the next one is read."""
+        """Normalised batches on the device; while a GPU computes, the next one is read."""
         gpu = self.device.type == "cuda"
 
         def read(start: int) -> Tensor:
@@ -260,7 +271,8 @@ class ZeroShotScorer:
             batch.numpy()[:] = view
             return batch
 
-        for batch in ahead(read, range(0, len(images.labels), self.batch_size)):
+        starts = range(0, len(images.labels), self.batch_size)
+        for batch in ahead(read, starts) if gpu else map(read, starts):  # on a CPU the thread costs more than it gains
             yield normalised(batch.to(self.device, non_blocking=gpu), self._table)
 
     def _head(self, task: str) -> Tensor:

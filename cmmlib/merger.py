@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from .checks import Examined, examine, matched, require_new, warn_if_implausible
 from .layers import layer_kinds
 from .running import Standing
 from .session import origin, restore, save
-from .stepping import Pairs, Stepper, over_layers, square, tensors_of
+from .stepping import Inputs, LayerMap, Pairs, Step, Stepper, over_layers, square, tensors_of
 from .threads import side_by_side
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class ContinualMerger(Stepper):
         save_every_step: a folder that receives each intermediate model, as ``step_01_<name>`` and so on.
         revision: commit, branch or tag of a hub id given as base.
         progress: show progress bars on the error stream, if that is a terminal.
+        layer_map: how a layerwise method is applied to the layers of one model, as ``map`` is, such as
+            `cmmlib.cluster.RayLayers`; default: side by side on the CPU's threads.
         **method_params: the method's hyper-parameters.
 
     Raises:
@@ -68,12 +70,13 @@ class ContinualMerger(Stepper):
         save_every_step: str | Path | None = None,
         revision: str | None = None,
         progress: bool = False,
+        layer_map: LayerMap | None = None,
         **method_params,
     ):
         def opened() -> Source:
             return open_model(base, role="base", revision=revision)
 
-        self._set_up(opened, method, method_params, compute_dtype, device, reference_compat, progress)
+        self._set_up(opened, method, method_params, compute_dtype, device, reference_compat, progress, layer_map)
         self._origin = origin(base, self._base)
         if self.method.layerwise or linear is not None:
             self._kinds, self._transposed = layer_kinds(self._base, linear)
@@ -144,11 +147,7 @@ class ContinualMerger(Stepper):
             try:
                 reports, squares = [], []
                 inputs = (self._inputs(key, source, survey) for key in self._each("merging"))
-                if self.method.layerwise and self.device.type == "cpu":
-                    # a merge that lives in a folder is to take little memory: one layer at a time
-                    stepped = side_by_side(self._step, inputs, at_most=1 if self._home.on_disk else None)
-                else:
-                    stepped = map(self._step, inputs)
+                stepped = self._mapped(Step(self.method, self.params), inputs)
                 for key, (value, report) in zip(self._keys, stepped, strict=True):
                     reports += [report] if report else []
                     squares += [square(tensor) for tensor in tensors_of(value)]
@@ -232,6 +231,7 @@ class ContinualMerger(Stepper):
         base: Model | None = None,
         device: str | torch.device | None = None,
         progress: bool = False,
+        layer_map: LayerMap | None = None,
     ) -> ContinualMerger:
         """A merger that lives in a folder which `save` wrote: it reads tensors one at a time, and `add` commits to it.
 
@@ -239,6 +239,7 @@ class ContinualMerger(Stepper):
 
         Args:
             base: where the base is now, if not where it was.
+            device, progress, layer_map: see `ContinualMerger`.
 
         Raises:
             FileNotFoundError: no state there, or its base is not found.
@@ -246,7 +247,7 @@ class ContinualMerger(Stepper):
             StateInUse: another process is writing it.
         """
         merger = cls.__new__(cls)
-        restore(merger, folder, base, device, progress)
+        restore(merger, folder, base, device, progress, layer_map)
         return merger
 
     def merged(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
@@ -265,6 +266,14 @@ class ContinualMerger(Stepper):
         tensors = dict(self._merged_tensors(now, dtype, self._keys))
         result = {own_name: tensors[key] for key, own_name in self._base.names.items()}
         return result | {alias: tensors[kept] for alias, kept in self._base.tied.items()}
+
+    def _mapped(self, step: Step, inputs: Iterator[Inputs]) -> Iterator:
+        if self._layer_map and self.method.layerwise:
+            return self._layer_map(step, inputs)
+        if self.method.layerwise and self.device.type == "cpu":
+            # a merge that lives in a folder is to take little memory: one layer at a time
+            return side_by_side(step, inputs, at_most=1 if self._home.on_disk else None)
+        return map(step, inputs)
 
     def _examine(self, source: Source, allow_repeat: bool) -> Examined:
         """Read the whole model once, and refuse it or warn of it."""

@@ -18,6 +18,7 @@ from .stream import dtype_named
 
 if TYPE_CHECKING:
     from .merger import ContinualMerger
+    from .stepping import LayerMap
 
 
 class InMemoryHome:
@@ -162,7 +163,14 @@ def save(merger: ContinualMerger, path: str | os.PathLike) -> None:
         home.settle(now)
 
 
-def restore(merger: ContinualMerger, path: str | os.PathLike, base: Model | None, device: Any, progress: bool) -> None:
+def restore(
+    merger: ContinualMerger,
+    path: str | os.PathLike,
+    base: Model | None,
+    device: Any,
+    progress: bool,
+    layer_map: LayerMap | None,
+) -> None:
     """See `ContinualMerger.load`."""
     folder = StateFolder(path)
     record = folder.record()
@@ -183,7 +191,8 @@ def restore(merger: ContinualMerger, path: str | os.PathLike, base: Model | None
             raise FileNotFoundError(f"the base of {folder.path}: {error}; say where it is now: base=…, or --base") from None
 
     dtype = dtype_named(record["compute_dtype"])
-    merger._set_up(opened, record["method"], record["parameters"], dtype, device, record["reference_compat"], progress)
+    compat = record["reference_compat"]
+    merger._set_up(opened, record["method"], record["parameters"], dtype, device, compat, progress, layer_map)
     source = merger._base
     merger._origin = {"source": known["source"], "revision": known.get("revision")}
     layers = record["layers"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,9 +13,15 @@ from torch import Tensor
 
 from .checkpoints import ContentHash, Source
 from .checks import require_floats
-from .methods import Context, get_method
+from .methods import Context, Method, get_method
 from .running import Standing, Value
 from .session import FolderHome, InMemoryHome
+
+Inputs = tuple[Value, Tensor, Context]
+"""What a method's step is given for one parameter: what is accumulated, the task vector, and the context."""
+
+LayerMap = Callable[[Callable[[Inputs], tuple[Value, dict[str, float]]], Iterable[Inputs]], Iterator]
+"""Applies a step to all layers as ``map`` does: results in order, inputs drawn a few ahead at most."""
 
 
 class Stepper:
@@ -33,6 +40,7 @@ class Stepper:
         device: str | torch.device | None,
         reference_compat: bool,
         progress: bool,
+        layer_map: LayerMap | None,
     ) -> None:
         self.method = get_method(method)
         self.params = self.method.resolve(params)
@@ -50,6 +58,7 @@ class Stepper:
         self.compute_dtype = compute_dtype or torch.promote_types(widest, torch.float32)
         self._keys = sorted(base.shapes)
         self._progress = progress
+        self._layer_map = layer_map
         self._now = Standing()
         self._home: InMemoryHome | FolderHome = InMemoryHome()
         self._base_hash: str | None = None
@@ -103,25 +112,12 @@ class Stepper:
             return torch.zeros_like(like)
         return _on(self._now.running[key], self.device)
 
-    def _inputs(self, key: str, source: Source, survey: object) -> tuple[Value, Tensor, Context]:
+    def _inputs(self, key: str, source: Source, survey: object) -> Inputs:
         """What the method's step is given for one parameter."""
         base = self._read(key, self._base)
         tau = self._read(key, source) - base
         context = self._context(self._now, len(self) + 1, name=key, kind=self._kinds[key], base=base, survey=survey)
         return self._accumulated(key, tau), tau, context
-
-    def _step(self, inputs: tuple[Value, Tensor, Context]) -> tuple[Value, dict[str, float]]:
-        accumulated, tau, context = inputs
-        result = self.method.step(accumulated, tau, context, **self.params)
-        value, report = result if isinstance(result, tuple) else (result, {})
-        shape = tuple(value.shape) if isinstance(value, Tensor) else tau.shape  # parts may have any shape
-        finite = all(math.isfinite(square(part)) for part in tensors_of(value))  # isfinite().all() takes 20 times as long
-        if shape != tau.shape or not finite:
-            raise ValueError(
-                f"method {self.method.name!r} returned a tensor of shape {tuple(shape)} for {context.name!r} of shape "
-                f"{tuple(tau.shape)}, finite: {finite}; a method bug or extreme parameters"
-            )
-        return value, report
 
     def _finished(self, key: str, now: Standing) -> Tensor:
         tensor = _on(now.running[key], self.device)
@@ -153,6 +149,27 @@ class Stepper:
     def _needed(self) -> int:
         """Bytes that running tensors take, one per parameter."""
         return sum(math.prod(shape) for shape in self._base.shapes.values()) * self.compute_dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Step:
+    """A method with its hyper-parameters, as a function of what it is given for one parameter; may be sent elsewhere."""
+
+    method: Method
+    params: Mapping[str, Any]
+
+    def __call__(self, inputs: Inputs) -> tuple[Value, dict[str, float]]:
+        accumulated, tau, context = inputs
+        result = self.method.step(accumulated, tau, context, **self.params)
+        value, report = result if isinstance(result, tuple) else (result, {})
+        shape = tuple(value.shape) if isinstance(value, Tensor) else tau.shape  # parts may have any shape
+        finite = all(math.isfinite(square(part)) for part in tensors_of(value))  # isfinite().all() takes 20 times as long
+        if shape != tau.shape or not finite:
+            raise ValueError(
+                f"method {self.method.name!r} returned a tensor of shape {tuple(shape)} for {context.name!r} of shape "
+                f"{tuple(tau.shape)}, finite: {finite}; a method bug or extreme parameters"
+            )
+        return value, report
 
 
 class Pairs:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -317,6 +318,27 @@ def test_history_has_a_row_per_model(method: str, toy: tuple, saved: Callable):
     assert (history[["read_seconds", "merge_seconds"]] >= 0).all(axis=None)
     history["name"] = "changed"
     assert list(merger.history["name"]) == ["model_1", "cars", "svhn"], "a copy is handed out"
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_layers_may_be_stepped_elsewhere(on_disk: bool, folder: Callable, clip_models: list[State], tmp_path: Path):
+    seen = []
+
+    def elsewhere(step: Callable, inputs: Iterable) -> Iterator:
+        for each in inputs:
+            seen.append(each[2].name)
+            yield pickle.loads(pickle.dumps(step))(pickle.loads(pickle.dumps(each)))
+
+    merger = ContinualMerger(folder("base"), "opcm", layer_map=elsewhere)
+    plain = ContinualMerger(folder("base"), "opcm")
+    if on_disk:
+        merger.save(tmp_path / "state")
+        merger = ContinualMerger.load(tmp_path / "state", layer_map=elsewhere)
+    for model in clip_models[:2]:
+        merger.add(model)
+        plain.add(model)
+    assert len(seen) == 2 * len(plain.merged())
+    assert same(merger.merged(), plain.merged())
 
 
 def test_history_of_dop_says_which_weight_was_used(toy: tuple):

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -390,14 +390,13 @@ def test_a_model_that_changes_while_it_is_read_is_refused(begun: Path, tmp_path:
     path = tmp_path / "model.safetensors"
     path.write_bytes(TASKS[1].read_bytes())
     merger = ContinualMerger.load(begun)
-    step = merger._step
 
-    def meddling(*arguments: object) -> object:
+    def meddling(step: Callable, inputs: Iterable) -> Iterator:
         os.utime(path, ns=(1, 1))
-        return step(*arguments)
+        return map(step, inputs)
 
     before = contents(begun)
-    monkeypatch.setattr(merger, "_step", meddling)
+    monkeypatch.setattr(merger, "_mapped", meddling)
     with pytest.raises(ValueError, match="changed while it was read; nothing was merged"):
         merger.add(path)
     assert contents(begun) == before
