@@ -20,17 +20,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...paths import cache_dir
-from .. import first_names
+from .. import TRAINED, first_names
 from . import render, store
 from .render import ZOO
 from .tasks import TASKS, MiniTask
 
 if TYPE_CHECKING:  # datasets takes seconds to import
     from datasets import Dataset
+    from pandas import DataFrame
 
 # stand-ins for ViT-B/32, ViT-B/16 (smaller patches) and ViT-L/14 (wider and deeper too)
 BACKBONES = ("ViT-mini/12", "ViT-mini/9", "ViT-mini-L/9")
-NOT_SCORED = ("accuracies.json", "SOURCES.md")  # zoo files that no score depends on
+NOT_SCORED = ("accuracies.json", "trained.csv", "SOURCES.md")  # zoo files that no score of a merged model depends on
 
 
 class MiniSuite:
@@ -44,8 +45,8 @@ class MiniSuite:
     limit = None
     precision = "float32"
 
-    def __init__(self, folder: Path = ZOO) -> None:
-        self.folder = folder
+    def __init__(self, folder: str | Path = ZOO) -> None:
+        self.folder = folder = Path(folder)
         folders = {name: store.folder_of(folder, name) for name in BACKBONES}
         self.backbones = tuple(name for name in BACKBONES if (folders[name] / "checksums.json").exists())
         if not self.backbones:
@@ -145,6 +146,14 @@ class MiniSuite:
         """The committed checksum of a test set."""
         _check("task", task_name, self.task_names())
         return f"mini {task_name} {self.checksums['test_sets'][task_name]}"
+
+    def trained(self, backbone: str) -> DataFrame:
+        """What `cmmlib.suites.mini.trained` has measured and this zoo ships; see `cmmlib.suites.Suite.trained`."""
+        import pandas as pd
+
+        _check("backbone", backbone, self.backbones)
+        path = store.folder_of(self.folder, backbone) / "trained.csv"
+        return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=TRAINED)
 
     def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
         """The zoo: one row."""

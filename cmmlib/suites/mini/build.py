@@ -57,10 +57,10 @@ def stored_recipe(path: Path) -> str | None:
         return file.metadata().get("recipe")
 
 
-def save(tensors: dict[str, np.ndarray], path: Path, made_from: str) -> None:
-    """Write a safetensors file with its recipe, whole or not at all."""
+def save(tensors: dict[str, np.ndarray], path: Path, made_from: str, **notes: str) -> None:
+    """Write a safetensors file with its recipe and notes, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path.with_suffix(".partial"), metadata={"format": "pt", "recipe": made_from})
+    save_file(tensors, path.with_suffix(".partial"), metadata={"format": "pt", "recipe": made_from, **notes})
     os.replace(path.with_suffix(".partial"), path)
 
 
@@ -134,7 +134,7 @@ def build_delta(
     start = store.vision_tensors(arrays(base))
     made_from = delta_recipe(backbone, base, task, seed)
     if stored_recipe(path) != made_from:
-        tower = store.vision_tensors(arrays(finetune(base, head, task, seed)))
+        tower = store.vision_tensors(arrays(finetune(base, [head], [task], seed)))
         save(store.pack(start, tower), path, made_from)
     return store.unpack(start, load_file(path))
 
