@@ -59,3 +59,37 @@ def paired_differences(per_run: pd.DataFrame, against: str, metric: str = "acc")
                 better = (np.sign(difference).mean() + 1) / 2
                 rows.append((number, label, difference.mean(), low, high, better, len(difference)))
     return pd.DataFrame(rows, columns=["num_tasks", "label", "difference", "low", "high", "improvement", "orders"])
+
+
+def pair_conclusions(first: pd.DataFrame, second: pd.DataFrame, metric: str = "acc") -> pd.DataFrame:
+    """What the runs of one zoo say of every two rows, and whether those of another zoo say the same.
+
+    That a row is better than another is concluded where the 95 % interval of their paired difference excludes 0
+    (`paired_differences`).  Two rows that no order changes differ by the same on all: their interval is a point.
+
+    Args:
+        first, second: `cmmlib.scores.per_run_metrics` on either zoo; rows of one alone are left out.
+        metric: one of their columns.
+
+    Returns:
+        Columns ``num_tasks``, ``better``, ``worse`` (on the first zoo), their ``difference``, ``low``, ``high`` there, in
+        points, and as many with ``_second``; ``verdict``: the second "holds" or "reverses" the conclusion or leaves it
+        "undecided"; "open" where there is none on the first.
+    """
+    labels = [label for label in dict.fromkeys(first["label"]) if label in set(second["label"])]
+    parts, values = [], ["difference", "low", "high"]
+    for number, against in enumerate(labels):
+        # rounded: means of the same numbers in another order differ in the last bit
+        on_first, on_second = (paired_differences(runs, against, metric).round(9) for runs in (first, second))
+        both = on_first.merge(on_second, on=["num_tasks", "label"], suffixes=("", "_second")).rename(
+            columns={"label": "better"}
+        )
+        tied_once = (both["difference"] == 0) & both["better"].isin(labels[:number])
+        parts.append(both[(both["difference"] > 0) | tied_once].assign(worse=against))
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["num_tasks", "better", *values])
+    conditions = [frame["low"] <= 0, frame["low_second"] > 0, frame["high_second"] < 0]
+    frame["verdict"] = np.select(conditions, ["open", "holds", "reverses"], "undecided")
+    rank = {label: number for number, label in enumerate(labels)}
+    frame = frame.sort_values(["num_tasks", "better", "worse"], key=lambda c: c.map(rank) if c.name != "num_tasks" else c)
+    columns = ["num_tasks", "better", "worse", *values, *(f"{value}_second" for value in values), "verdict"]
+    return frame[columns].reset_index(drop=True)

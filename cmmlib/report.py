@@ -79,7 +79,7 @@ def report(folder: Path) -> str:
         _facts(notebooks, suite, parameters, runs),
         "<h2>The table</h2>",
         f"<p>{explanation}</p>",
-        _main_table(header, rows),
+        _main_table(header, rows, {run["label"] for run in runs}),
         _figure(folder / "main_table.png", "Mean accuracy of the final model; the small lines are single orders."),
     ]
     if "03_accuracy_curves" in notebooks:
@@ -201,14 +201,14 @@ def _read_markdown_table(path: Path) -> list[list[str]]:
     return [rows[0], *rows[2:]]  # without the rule under the header
 
 
-def _main_table(header: list[str], rows: list[list[str]]) -> str:
-    """Columns called "8 tasks ACC" stand under a common "8 tasks"."""
+def _main_table(header: list[str], rows: list[list[str]], methods: set[str]) -> str:
+    """Columns called "8 tasks ACC" stand under a common "8 tasks"; the best of the methods is bold."""
     names = [name.rpartition(" ") for name in header[1:]]
     tops = [top for top, _, _ in names]
     spans = "".join(f'<th colspan="{tops.count(top)}">{escape(top)}</th>' for top in dict.fromkeys(tops))
     best = {}
     for column, (_, _, metric) in enumerate(names, 1):
-        merged = [row for row in rows if row[0] not in ("Pretrained", "Individual") and row[column]]
+        merged = [row for row in rows if row[0] in methods and row[column]]
         if metric == "ACC" and merged:
             top = max(float(row[column].split()[0]) for row in merged)
             best[column] = {row[0] for row in merged if float(row[column].split()[0]) == top}

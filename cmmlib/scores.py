@@ -33,6 +33,17 @@ def accuracies(suite: Suite, backbone: str, runs: Iterable[Run], results: Result
     return pd.DataFrame(rows, columns=[*RUN, "step", "merged", "position", "task", "accuracy"])
 
 
+def trained_accuracies(suite: Suite, backbone: str, num_tasks: Iterable[int]) -> pd.DataFrame:
+    """Scores of models that were trained on the tasks, as far as the suite ships any: in the form of `accuracies`.
+
+    ``merged`` is the task learnt in that step.  Joint training has a single step, the last, whose ``merged`` is "all",
+    and the seed `cmmlib.suites.NO_ORDER`.
+    """
+    counts = suite.trained(backbone)
+    counts = counts[counts["num_tasks"].isin(list(num_tasks))]
+    return counts.assign(accuracy=100 * counts["correct"] / counts["images"]).drop(columns=["correct", "images"])
+
+
 def reference_accuracies(suite: Suite, backbone: str, num_tasks: int, results: Results) -> pd.DataFrame:
     """``pretrained`` and ``individual`` accuracy in per cent, indexed by ``task``: the first tasks of the suite.
 

@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from .files import write_flushed
 from .intervals import bootstrap_interval
+from .suites import NO_ORDER
 
 Spread = Literal["std", "interval"]
 
@@ -36,15 +37,20 @@ def summary(per_run: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns ``label``, ``num_tasks``, ``orders``; of ``acc``, ``bwt`` each ``_mean``, ``_std``, ``_low``, ``_high``.
-        What needs more than one order is NaN for one, and so is all but ``acc_mean`` of the reference rows.
+        What needs more than one order is NaN for one, and so is all but ``acc_mean`` of the reference rows; a run with
+        the seed `cmmlib.suites.NO_ORDER` counts as no order.
     """
     grouped = per_run.groupby(["label", "num_tasks"], sort=False)
     spreads = {"mean": "mean", "std": "std", "low": _low, "high": _high}
     columns = {f"{metric}_{name}": (metric, spread) for metric in ("acc", "bwt") for name, spread in spreads.items()}
-    frame = grouped.agg(**columns, orders=("seed", "nunique")).reset_index()
+    frame = grouped.agg(**columns, orders=("seed", _orders)).reset_index()
     fixed = references.rename_axis(columns="label").stack().rename("acc_mean").reset_index()
     rows = [part.dropna(axis="columns", how="all") for part in (fixed, frame)]
     return pd.concat(rows, ignore_index=True).reindex(columns=frame.columns)
+
+
+def _orders(seeds: pd.Series) -> float:
+    return seeds[seeds != NO_ORDER].nunique() or np.nan
 
 
 def _low(values: pd.Series) -> float:

@@ -478,7 +478,7 @@ def test_bad_revisions_are_named(given: str, tmp_path: Path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: load_suite("mini", data_dir="x"), "suite mini does not take data_dir; it takes limit, precision$"),
+        (lambda: load_suite("mini", data_dir="x"), "suite mini does not take data_dir; it takes limit, precision, folder$"),
         (
             lambda: load_suite("clip", device=1),
             "suite clip does not take device; it takes limit, precision, models_dir",

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cmmlib import tables
-from cmmlib.intervals import bootstrap_interval, paired_differences
+from cmmlib.intervals import bootstrap_interval, pair_conclusions, paired_differences
 
 
 def test_interval_of_a_normal_mean_is_about_two_standard_errors():
@@ -50,3 +50,27 @@ def test_the_table_shows_either_spread():
     assert tables.main_table(summary, "interval").loc["C", ("8 tasks", "ACC")] == "80.0"
     with pytest.raises(ValueError, match="std, interval"):
         tables.main_table(summary, "sem")
+
+
+def test_conclusions_of_one_zoo_are_held_reversed_or_left_undecided_by_another():
+    def runs(**acc):
+        rows = [(label, 8, 40 + i, value) for label, values in acc.items() for i, value in enumerate(values)]
+        return pd.DataFrame(rows, columns=["label", "num_tasks", "seed", "acc"])
+
+    first = runs(A=[70, 71, 72], B=[60, 61, 63], C=[65, 66, 67], D=[69, 71, 73], only_here=[1, 2, 3])
+    second = runs(A=[80, 81, 82], B=[70, 71, 72], C=[69, 72, 71], D=[85, 86, 87])
+    found = pair_conclusions(first, second).set_index(["better", "worse"])
+    verdicts = {
+        ("A", "B"): "holds",
+        ("A", "C"): "holds",
+        ("C", "B"): "undecided",
+        ("D", "B"): "holds",
+        ("D", "C"): "holds",
+        ("A", "D"): "open",
+    }
+    assert {pair: found.verdict[pair] for pair in verdicts} == verdicts
+    assert len(found) == 6  # each pair once, a tie too
+    row = found.loc[("A", "C")]
+    assert (row.difference, row.low, row.high) == (5, 5, 5) and row.difference_second == pytest.approx(31 / 3)
+    swapped = runs(A=[60, 61, 63], B=[70, 71, 72])
+    assert pair_conclusions(first, swapped).verdict.tolist() == ["reverses"]

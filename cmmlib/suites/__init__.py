@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # datasets takes seconds to import
     from datasets import Dataset
+    from pandas import DataFrame
 
 __all__ = ["Suite", "Task", "load_suite"]
 
-SUITES = {"mini": (), "clip": ("models_dir", "data_dir", "revisions", "accept_labels")}
-"""What each suite takes besides `limit`."""
+SUITES = {"mini": ("folder",), "clip": ("models_dir", "data_dir", "revisions", "accept_labels")}
+"""What each suite takes besides `limit` and `precision`."""
+
+TRAINED = ["label", "num_tasks", "seed", "step", "merged", "position", "task", "correct", "images"]
+"""The columns of `Suite.trained`: as in `cmmlib.scores.accuracies`, with counts."""
+
+NO_ORDER = -1
+"""Stands for the seed where no order of the tasks has any bearing."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,10 @@ class Suite(Protocol):
         """Names content and order of `test_set`: equal keys, equal rows.  Costs no pass over the images."""
         ...
 
+    def trained(self, backbone: str) -> DataFrame:
+        """Scores of towers that were trained on these tasks rather than merged; `TRAINED`, empty where there are none."""
+        ...
+
     def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
         """What they are made of: ``kind`` (model or dataset), ``id``, ``place`` (hub or a path), ``revision``."""
         ...
@@ -108,6 +119,10 @@ class Variant:
         """The whole test set's, and the limit."""
         return self.suite.test_set_key(task_name) + (f" limit {self.limit}" if self.limit else "")
 
+    def trained(self, backbone: str) -> DataFrame:
+        """None: those of the whole suite are of all images, in its own precision."""
+        return self.suite.trained(backbone).iloc[:0]
+
 
 def load_suite(name: str, *, limit: int | None = None, precision: str = "float32", **where: Any) -> Suite:
     """The suite of that name.
@@ -117,7 +132,7 @@ def load_suite(name: str, *, limit: int | None = None, precision: str = "float32
         limit: at most so many images per test set, evenly spaced; None for all.
         precision: in which images are scored, ``float32`` or ``bfloat16``.
         where: for "clip", where models and data sets come from: models_dir, data_dir, revisions, accept_labels; see
-            `cmmlib.suites.clip.ClipSuite`.
+            `cmmlib.suites.clip.ClipSuite`.  For "mini": folder, another zoo than the one that ships.
 
     Raises:
         ValueError: unknown name, an option that the suite does not take, or a bad one.

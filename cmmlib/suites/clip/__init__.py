@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...hub import model_files
-from .. import first_names
+from .. import TRAINED, first_names
 from . import data
 from .pins import Repositories
 from .tasks import TASKS, ClipTask
 
 if TYPE_CHECKING:  # datasets takes seconds to import
     from datasets import Dataset
+    from pandas import DataFrame
 
 MODELS = {
     "ViT-B/32": "clip-vit-base-patch32",
@@ -95,6 +96,13 @@ class ClipSuite:
     def _key(self, task: ClipTask, files: list[str]) -> str:
         revision = self.repositories.revision("datasets", task.dataset, files)
         return json.dumps([task.dataset, task.config, task.split, revision, task.image, task.label, data.LABEL_RULE])
+
+    def trained(self, backbone: str) -> DataFrame:
+        """None has been trained here."""
+        import pandas as pd
+
+        _base(backbone)
+        return pd.DataFrame(columns=TRAINED)
 
     def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
         """Kind, id, place and revision of those models and data sets that have been used in this cache."""

@@ -1,4 +1,4 @@
-"""The mini suite: a tiny CLIP, twenty rendered or handwritten tasks and their fine-tuned towers, all offline.
+"""The mini suite: three tiny CLIPs, twenty rendered or handwritten tasks and their fine-tuned towers, all offline.
 
 A benchmark of its own with the published protocol in small; its numbers are not those of any paper.
 Models and test sets are made on first use under `cache_dir() / "mini-<content hash>"`.
@@ -20,34 +20,41 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...paths import cache_dir
-from .. import first_names
+from .. import TRAINED, first_names
 from . import render, store
 from .render import ZOO
 from .tasks import TASKS, MiniTask
 
 if TYPE_CHECKING:  # datasets takes seconds to import
     from datasets import Dataset
+    from pandas import DataFrame
 
-BACKBONE = "ViT-mini/12"
-NOT_SCORED = ("accuracies.json", "SOURCES.md")  # zoo files that no score depends on
+# stand-ins for ViT-B/32, ViT-B/16 (smaller patches) and ViT-L/14 (wider and deeper too)
+BACKBONES = ("ViT-mini/12", "ViT-mini/9", "ViT-mini-L/9")
+NOT_SCORED = ("accuracies.json", "trained.csv", "SOURCES.md")  # zoo files that no score of a merged model depends on
 
 
 class MiniSuite:
-    """See `cmmlib.suites.Suite` for the interface. `folder` holds the zoo (by default the one that ships)."""
+    """See `cmmlib.suites.Suite` for the interface.
+
+    folder: the zoo, by default the one that ships; its backbones are those that are complete there.
+    """
 
     name = "mini"
-    backbones = (BACKBONE,)
     tasks: tuple[MiniTask, ...] = TASKS
     limit = None
     precision = "float32"
 
-    def __init__(self, folder: Path = ZOO) -> None:
-        self.folder = folder
-        if not (folder / "checksums.json").exists():
+    def __init__(self, folder: str | Path = ZOO) -> None:
+        self.folder = folder = Path(folder)
+        folders = {name: store.folder_of(folder, name) for name in BACKBONES}
+        self.backbones = tuple(name for name in BACKBONES if (folders[name] / "checksums.json").exists())
+        if not self.backbones:
             raise FileNotFoundError(
                 f"no complete zoo in {folder}; rebuild it: python -m cmmlib.suites.mini.build --out {folder}"
             )
-        self.checksums: dict[str, dict[str, str]] = json.loads((folder / "checksums.json").read_text())
+        towers = {name: json.loads((folders[name] / "checksums.json").read_text()) for name in self.backbones}
+        self.checksums = {"towers": towers, "test_sets": json.loads((folder / "test_sets.json").read_text())}
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
         """The first `n` task names in suite order, all for None."""
@@ -67,19 +74,20 @@ class MiniSuite:
         """Where models and test sets are kept once made."""
         return cache_dir() / f"mini-{self.content_hash[:12]}"
 
-    def base(self, backbone: str = BACKBONE) -> str:
+    def base(self, backbone: str) -> str:
         """Folder of the pretrained CLIPModel with its tokenizer and image processor."""
         _check("backbone", backbone, self.backbones)
-        source = self.folder / "base"
-        names = sorted(path.name for path in source.iterdir())
+        sources = (store.folder_of(self.folder, backbone) / "base", self.folder / "tokenizer")
+        files = {path.name: path for source in sources for path in source.iterdir()}
 
         def intact(folder: Path) -> bool:
-            return filecmp.cmpfiles(source, folder, names, shallow=False)[0] == names
+            return all(filecmp.cmp(path, folder / name, shallow=False) for name, path in files.items())
 
         def write(folder: Path) -> None:
-            shutil.copytree(source, folder, dirs_exist_ok=True)
+            for path in files.values():
+                shutil.copy(path, folder)
 
-        target = self.root / "models" / "base"
+        target = store.folder_of(self.root / "models", backbone) / "base"
         store.ensure_folder(target, write, intact)
         return str(target)
 
@@ -89,11 +97,12 @@ class MiniSuite:
 
         _check("backbone", backbone, self.backbones)
         _check("task", task_name, self.task_names())
-        config = json.dumps(self._vision_config(), indent=2)
+        zoo = store.folder_of(self.folder, backbone)
+        config = json.dumps(vision_config(zoo / "base"), indent=2)
 
         def write(folder: Path) -> None:
-            base = store.vision_tensors(load_file(self.folder / "base" / "model.safetensors"))
-            tower = store.unpack(base, load_file(self.folder / "deltas" / f"{task_name}.safetensors"))
+            base = store.vision_tensors(load_file(zoo / "base" / "model.safetensors"))
+            tower = store.unpack(base, load_file(zoo / "deltas" / f"{task_name}.safetensors"))
             save_file(tower, folder / "model.safetensors", metadata={"format": "pt"})
             (folder / "config.json").write_text(config)
 
@@ -102,8 +111,9 @@ class MiniSuite:
                 return "another configuration"
             return store.tensors_hash(load_file(folder / "model.safetensors"))
 
-        target = self.root / "models" / task_name
-        self._ensure(target, write, measure, self.checksums["towers"][task_name], f"tower of task {task_name}")
+        target = store.folder_of(self.root / "models", backbone) / task_name
+        committed = self.checksums["towers"][backbone][task_name]
+        self._ensure(target, write, measure, committed, f"{backbone} tower of task {task_name}")
         return str(target)
 
     def test_set(self, task_name: str) -> Dataset:
@@ -137,6 +147,14 @@ class MiniSuite:
         _check("task", task_name, self.task_names())
         return f"mini {task_name} {self.checksums['test_sets'][task_name]}"
 
+    def trained(self, backbone: str) -> DataFrame:
+        """What `cmmlib.suites.mini.trained` has measured and this zoo ships; see `cmmlib.suites.Suite.trained`."""
+        import pandas as pd
+
+        _check("backbone", backbone, self.backbones)
+        path = store.folder_of(self.folder, backbone) / "trained.csv"
+        return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=TRAINED)
+
     def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
         """The zoo: one row."""
         place = "in cmmlib" if self.folder == ZOO else str(self.folder)
@@ -167,11 +185,12 @@ class MiniSuite:
                 stacklevel=3,
             )
 
-    def _vision_config(self) -> dict:
-        """The config.json of a vision tower alone."""
-        config = json.loads((self.folder / "base" / "config.json").read_text())
-        keep = {key: config[key] for key in ("dtype", "transformers_version") if key in config}
-        return {"architectures": ["CLIPVisionModel"], **config["vision_config"], **keep}
+
+def vision_config(base: Path) -> dict:
+    """The config.json of a vision tower alone, from the folder of the whole model."""
+    config = json.loads((base / "config.json").read_text())
+    keep = {key: config[key] for key in ("dtype", "transformers_version") if key in config}
+    return {"architectures": ["CLIPVisionModel"], **config["vision_config"], **keep}
 
 
 def encode(image: np.ndarray) -> bytes:

@@ -14,6 +14,11 @@ import numpy as np
 PREFIX = "vision_model."
 
 
+def folder_of(zoo: Path, backbone: str) -> Path:
+    """Where a zoo keeps what belongs to one backbone: base, deltas, accuracies and checksums of towers."""
+    return zoo / backbone.replace("/", "-")
+
+
 def tensors_hash(tensors: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over names, types, shapes and values, whatever the order or the file they came in."""
     digest = sha256()

@@ -6,7 +6,8 @@ import copy
 import math
 import os
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,16 +23,19 @@ from . import glyphs, render
 from .tasks import TASKS, MiniTask
 
 SEED = 0
-PRETRAIN = SimpleNamespace(per_task=4000, steps=5500, batch=192, lr=1e-3, weight_decay=0.05, save_every=250)
+STEPS = {"ViT-mini/12": 5500, "ViT-mini/9": 5500, "ViT-mini-L/9": 3500}  # a larger tower learns more in each
+PRETRAIN = {
+    backbone: SimpleNamespace(per_task=4000, steps=steps, batch=192, lr=1e-3, weight_decay=0.05, save_every=250)
+    for backbone, steps in STEPS.items()
+}
 FINETUNE = SimpleNamespace(images=4000, steps=500, batch=64, lr=1e-4, weight_decay=0.0)
-VISION = dict(
-    hidden_size=96,
-    intermediate_size=384,
-    num_hidden_layers=4,
-    num_attention_heads=3,
-    image_size=36,
-    patch_size=12,
-)
+NARROW = dict(hidden_size=96, intermediate_size=384, num_hidden_layers=4, num_attention_heads=3, image_size=36)
+WIDE = dict(hidden_size=128, intermediate_size=512, num_hidden_layers=6, num_attention_heads=4, image_size=36)
+VISION = {  # the shapes of the vision towers: what sets the backbones apart
+    "ViT-mini/12": NARROW | dict(patch_size=12),
+    "ViT-mini/9": NARROW | dict(patch_size=9),
+    "ViT-mini-L/9": WIDE | dict(patch_size=9),
+}
 TEXT = dict(hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2)
 PROJECTION = 64
 CONTEXT = 24  # tokens of the longest prompt that the text tower takes
@@ -44,9 +48,9 @@ def one_cycle(step: int, steps: int, peak: float) -> float:
     return peak * (step / rise if step < rise else (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2)
 
 
-def batch_of(images: np.ndarray, step: int, size: int, seed: int) -> np.ndarray:
+def batch_of(images: np.ndarray, step: int, size: int, *, seed: int = SEED, purpose: int) -> np.ndarray:
     """Indices of a training batch: a function of the step alone, so a resumed run draws the same ones."""
-    return np.random.Generator(np.random.PCG64([SEED, seed, step])).integers(len(images), size=size)
+    return np.random.Generator(np.random.PCG64([seed, purpose, step])).integers(len(images), size=size)
 
 
 def pixels(images: np.ndarray) -> torch.Tensor:
@@ -112,13 +116,17 @@ def make_tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer({word: i for i, word in enumerate(words)}, merges, model_max_length=CONTEXT)
 
 
-def make_base(folder: Path, tokenizer: CLIPTokenizer) -> CLIPModel:
-    """A freshly initialised CLIPModel; tokenizer and image processor are written to `folder`."""
+def save_preprocessing(folder: Path, tokenizer: CLIPTokenizer) -> None:
+    """Write the tokenizer and the image processor that all backbones share."""
     tokenizer.save_pretrained(folder)
     vocabulary = tokenizer.backend_tokenizer.model
     vocabulary.save(str(folder))  # vocab.json and merges.txt, for readers other than transformers 5
-    side = VISION["image_size"]
+    side = render.SIDE
     CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side}).save_pretrained(folder)
+
+
+def make_base(backbone: str, tokenizer: CLIPTokenizer) -> CLIPModel:
+    """A freshly initialised CLIPModel."""
     special = dict(bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id)
     text = (
         TEXT
@@ -128,18 +136,18 @@ def make_base(folder: Path, tokenizer: CLIPTokenizer) -> CLIPModel:
     torch.manual_seed(SEED)
     config = CLIPConfig(
         text_config=text | dict(projection_dim=PROJECTION),
-        vision_config=VISION | dict(projection_dim=PROJECTION),
+        vision_config=VISION[backbone] | dict(projection_dim=PROJECTION),
         projection_dim=PROJECTION,
     )
     return CLIPModel(config)
 
 
-def generic_images(path: Path) -> np.ndarray:
+def generic_images(path: Path, per_task: int) -> np.ndarray:
     """The pretraining set, uint8 [20 x per_task, 36, 36, 3], task after task; rendered once into `path`."""
     if not path.exists():
-        images = np.empty((len(TASKS), PRETRAIN.per_task, render.SIDE, render.SIDE, 3), dtype=np.uint8)
+        images = np.empty((len(TASKS), per_task, render.SIDE, render.SIDE, 3), dtype=np.uint8)
         for t, task in enumerate(tqdm(TASKS, desc="rendering")):
-            for i in range(PRETRAIN.per_task):
+            for i in range(per_task):
                 images[t, i] = render.draw(task, "generic", i)
         partial = path.with_suffix(".partial.npy")
         np.save(partial, images.reshape(-1, *images.shape[2:]))
@@ -147,41 +155,43 @@ def generic_images(path: Path) -> np.ndarray:
     return np.load(path)
 
 
-def pretrain(model: CLIPModel, tokenizer: CLIPTokenizer, work: Path) -> None:
-    """Train both towers: each image against the captions of all classes, one random template per class."""
-    images = generic_images(work / "generic.npy")
+def pretrain(model: CLIPModel, tokenizer: CLIPTokenizer, images: np.ndarray, how: SimpleNamespace, saved: Path) -> None:
+    """Train both towers: each image against the captions of all classes, one random template per class.
+
+    images: as made by `generic_images`.  how: one of `PRETRAIN`.  saved: keeps the state of training, to go on from.
+    """
     names = list(dict.fromkeys(name for task in TASKS for name in task.class_names))
     targets = np.array(
-        [names.index(task.class_names[render.label_of(task, i)]) for task in TASKS for i in range(PRETRAIN.per_task)]
+        [names.index(task.class_names[render.label_of(task, i)]) for task in TASKS for i in range(how.per_task)]
     )
     captions = {name: [] for name in names}
     for task in TASKS:
         for label, name in enumerate(task.class_names):
             captions[name] += task.prompts(label)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=PRETRAIN.lr, weight_decay=PRETRAIN.weight_decay)
-    saved, first = work / "pretraining.pt", 0
+    optimizer = torch.optim.AdamW(model.parameters(), lr=how.lr, weight_decay=how.weight_decay)
+    first = 0
     if saved.exists():
         state = torch.load(saved, weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
-    bar = tqdm(range(first, PRETRAIN.steps), desc="pretraining", initial=first, total=PRETRAIN.steps)
+    bar = tqdm(range(first, how.steps), desc="pretraining", initial=first, total=how.steps)
     for step in bar:
-        rows = batch_of(images, step, PRETRAIN.batch, seed=1)
-        choice = batch_of(names, step, len(names), seed=2)
+        rows = batch_of(images, step, how.batch, purpose=1)
+        choice = batch_of(names, step, len(names), purpose=2)
         texts = [captions[name][c % len(captions[name])] for name, c in zip(names, choice, strict=True)]
         tokens = tokenizer(texts, padding=True, return_tensors="pt")
         logits = model.logit_scale.exp() * image_features(model, images[rows]) @ text_features(model, tokens).T
         loss = cross_entropy(logits, torch.from_numpy(targets[rows]))
-        update(optimizer, loss, one_cycle(step, PRETRAIN.steps, PRETRAIN.lr))
+        update(optimizer, loss, one_cycle(step, how.steps, how.lr))
         with torch.no_grad():
             model.logit_scale.clamp_(max=math.log(100))
         if step % 50 == 0:
             bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-        if (step + 1) % PRETRAIN.save_every == 0:
+        if (step + 1) % how.save_every == 0:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            torch.save(state, work / "partial.pt")
-            os.replace(work / "partial.pt", saved)
+            torch.save(state, saved.with_suffix(".partial"))
+            os.replace(saved.with_suffix(".partial"), saved)
 
 
 def update(optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float) -> None:
@@ -193,18 +203,35 @@ def update(optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float) -> N
     optimizer.step()
 
 
-def finetune(base: CLIPModel, head: torch.Tensor, task: MiniTask) -> CLIPModel:
-    """A copy of the base with its vision tower trained on the task; everything else stays as it is."""
-    model = copy.deepcopy(base)
-    model.requires_grad_(False)
-    model.vision_model.requires_grad_(True)
+def training_set(task: MiniTask) -> tuple[np.ndarray, torch.Tensor]:
+    """What a model is fine-tuned on: uint8 [n, 36, 36, 3] and labels [n]."""
     scans = glyphs.scans(task.name)["train"] if task.kind == "scan" else [None] * FINETUNE.images
     images = np.stack([render.draw(task, "train", i, scan) for i, scan in enumerate(scans)])
-    labels = torch.tensor([render.label_of(task, i) for i in range(len(images))])
+    return images, torch.tensor([render.label_of(task, i) for i in range(len(images))])
+
+
+def finetune(start: CLIPModel, heads: Sequence[torch.Tensor], tasks: Sequence[MiniTask], seed: int = SEED) -> CLIPModel:
+    """A copy of a model with its vision tower trained on a task, or on several at once; everything else stays as it is.
+
+    heads: as `zero_shot_head` makes them, in the order of the tasks; an image is told from other classes of its task
+        alone.  There are as many steps per task as for a single one.
+    seed: of the order in which the training images come.
+    """
+    model = copy.deepcopy(start)
+    model.requires_grad_(False)
+    model.vision_model.requires_grad_(True)
+    sets = [training_set(task) for task in tasks]
+    images, labels = np.concatenate([images for images, _ in sets]), torch.cat([labels for _, labels in sets])
+    head = torch.cat(list(heads))
+    owner = torch.arange(len(tasks)).repeat_interleave(torch.tensor([len(rows) for rows in heads]))  # task of each class
+    task_of = torch.arange(len(tasks)).repeat_interleave(torch.tensor([len(labels) for _, labels in sets]))
+    first = torch.tensor([0, *accumulate(len(rows) for rows in heads)])  # class of each task
+    steps = FINETUNE.steps * len(tasks)
     optimizer = torch.optim.AdamW(model.vision_model.parameters(), lr=FINETUNE.lr, weight_decay=FINETUNE.weight_decay)
-    for step in range(FINETUNE.steps):
-        rows = batch_of(images, step, FINETUNE.batch, seed=3)
+    for step in range(steps):
+        rows = batch_of(images, step, FINETUNE.batch, seed=seed, purpose=3)
         logits = model.logit_scale.exp() * image_features(model, images[rows]) @ head.T
-        loss = cross_entropy(logits, labels[rows])
-        update(optimizer, loss, one_cycle(step, FINETUNE.steps, FINETUNE.lr))
+        logits = logits.masked_fill(owner != task_of[rows, None], -math.inf)
+        loss = cross_entropy(logits, first[task_of[rows]] + labels[rows])
+        update(optimizer, loss, one_cycle(step, steps, FINETUNE.lr))
     return model
