@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +13,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+
+from .files import whole
 
 COLUMN_WIDTH = 3.5  # inches: one column of a two-column paper
 
@@ -162,12 +163,8 @@ def save(figure: Figure, path: str | Path) -> list[Path]:
     for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         target = Path(f"{path}.{ending}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
+        with whole(target) as temporary:
             figure.savefig(temporary, format=ending, metadata=metadata, bbox_inches="tight", pad_inches=0.02)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
         written.append(target)
     return written
 
