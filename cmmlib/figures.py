@@ -258,12 +258,14 @@ def label_curves(ax: Axes, points: pd.DataFrame, y: str) -> Axes:
     return ax
 
 
-def sweep_curve(ax: Axes, points: pd.DataFrame, y: str, *, color: str = "#0072B2", published: object = None) -> Axes:
+def sweep_curve(
+    ax: Axes, points: pd.DataFrame, y: str, *, color: str = "#0072B2", published: object = None, chosen: object = None
+) -> Axes:
     """A metric against a hyper-parameter: a dot per order, a line through their means, the published value marked.
 
     Args:
         points: with a column ``value``; where it holds names, or numbers far from evenly spaced, they are set side by side.
-        published: the value to mark.
+        published, chosen: values to mark, by a dotted line and a star.
     """
     values = list(dict.fromkeys(points["value"]))
     gaps = np.diff(values) if all(isinstance(value, int | float) for value in values) else np.array([])
@@ -277,6 +279,8 @@ def sweep_curve(ax: Axes, points: pd.DataFrame, y: str, *, color: str = "#0072B2
         ax.set_xticks(range(len(values)), [f"{value:g}" if isinstance(value, float) else str(value) for value in values])
     if published in places:
         ax.axvline(places[published], color="#777777", linestyle=":", zorder=0)
+    if chosen in places:
+        ax.plot(places[chosen], mean.loc[places[chosen]], "*", color="k", markersize=7)
     return ax
 
 

@@ -115,10 +115,14 @@ def timeless(path: Path) -> dict[str, Any]:
     return notebook
 
 
-def moments(rng: random.Random, kills: int, scores: int, files: list[str]) -> list[int | str]:
-    """When to kill: half when so many scores are stored, from none on, then half when a file of the results is renewed."""
+def moments(rng: random.Random, kills: int, scores: int, files: dict[str, bytes]) -> list[int | str]:
+    """When to kill: half when so many scores are stored, from none on, then half when a file of the results is renewed.
+
+    The first of these is the largest, which takes longest to write.
+    """
     numbers = sorted([0, *(rng.randrange(1, scores) for _ in range(kills // 2 - 1))])
-    return [*numbers, *(rng.choice(files) for _ in range(kills - kills // 2))]
+    largest = max(files, key=lambda name: len(files[name]))
+    return [*numbers, largest, *rng.choices(list(files), k=kills - kills // 2 - 1)]
 
 
 def resume(folder: Path, arguments: list[str], kills: int, seed: int = 0) -> None:
@@ -131,7 +135,7 @@ def resume(folder: Path, arguments: list[str], kills: int, seed: int = 0) -> Non
     expected = outputs(out)
     out.rename(folder / "expected")
     scores = count_scores(undisturbed)
-    files = [name for name in expected if not name.endswith(".ipynb")]
+    files = {name: content for name, content in expected.items() if not name.endswith(".ipynb")}
     assert scores > 20 and len(files) > 5
 
     rng = random.Random(seed)
