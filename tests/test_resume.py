@@ -63,8 +63,8 @@ def alive(place: Place) -> list[psutil.Process]:
     return found
 
 
-def kill(command: subprocess.Popen, place: Place, *, everything: bool) -> None:
-    """SIGKILL to the command's group, or to all that belongs to it; returns when nothing of it is left."""
+def kill(command: subprocess.Popen, place: Place, *, everything: bool) -> float:
+    """SIGKILL to the command's group, or to all that belongs to it; gives the seconds until nothing of it was left."""
     others = alive(place) if everything else []
     os.killpg(command.pid, signal.SIGKILL)
     for process in others:
@@ -73,10 +73,11 @@ def kill(command: subprocess.Popen, place: Place, *, everything: bool) -> None:
         except psutil.NoSuchProcess:
             continue
     command.wait()
-    end = time.monotonic() + ORPHANED
+    begin = time.monotonic()
     while left := alive(place):
-        assert time.monotonic() < end, f"orphaned, and still at work: {[process.cmdline() for process in left]}"
+        assert time.monotonic() < begin + ORPHANED, f"orphaned, and still at work: {[process.cmdline() for process in left]}"
         time.sleep(0.1)
+    return time.monotonic() - begin
 
 
 def count_scores(place: Place) -> int:
@@ -154,11 +155,11 @@ def resume(folder: Path, arguments: list[str], kills: int, seed: int = 0) -> Non
         if isinstance(moment, int):
             time.sleep(rng.uniform(0, 0.2 if moment else 5))  # a score is stored at no random moment; nor is a start one
         assert command.poll() is None, f"{moment!r} never came:\n{place.log.read_text()[-3000:]}"
-        kill(command, place, everything=number % 2 == 0)
+        seconds = kill(command, place, everything=number % 2 == 0)
         there = [name for name in files if (out / name).exists()]
         assert all((out / name).read_bytes() == expected[name] for name in there), "a part of a file has the file's name"
         done = f"{count_scores(place)} of {scores} scores, {len(there)} of {len(files)} files"
-        print(f"killed at {moment}: {done}", flush=True)
+        print(f"killed at {moment}: {done}; nothing ran any more after {seconds:.1f} s", flush=True)
     to_the_end(arguments, place)
     found = outputs(out)
     assert list(found) == list(expected), "something was left behind, or is missing"
