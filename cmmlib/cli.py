@@ -74,6 +74,13 @@ FIGURES: Parameters = {
             *("DOP-exact (α=0.8)", "DOP-exact (balanced)", "DOP-all (u)"),
         ],
     },
+    "10_fair_baselines": {
+        "num_tasks": [8, 14, 20],
+        "seeds": TEN,
+        "tuning_seeds": [50, 51, 52],
+        "scaling_factors": [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+        "compare_rows": ["OPCM", "DOP-exact (α=0.8)", "DOP-exact (balanced)", "DOP-all (u)"],
+    },
 }
 """What ``--all`` runs besides, on the first backbone: the papers' other figures and our own."""
 

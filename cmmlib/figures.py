@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +13,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+
+from .files import whole
 
 COLUMN_WIDTH = 3.5  # inches: one column of a two-column paper
 
@@ -162,12 +163,8 @@ def save(figure: Figure, path: str | Path) -> list[Path]:
     for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         target = Path(f"{path}.{ending}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
+        with whole(target) as temporary:
             figure.savefig(temporary, format=ending, metadata=metadata, bbox_inches="tight", pad_inches=0.02)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
         written.append(target)
     return written
 
@@ -261,12 +258,14 @@ def label_curves(ax: Axes, points: pd.DataFrame, y: str) -> Axes:
     return ax
 
 
-def sweep_curve(ax: Axes, points: pd.DataFrame, y: str, *, color: str = "#0072B2", published: object = None) -> Axes:
+def sweep_curve(
+    ax: Axes, points: pd.DataFrame, y: str, *, color: str = "#0072B2", published: object = None, chosen: object = None
+) -> Axes:
     """A metric against a hyper-parameter: a dot per order, a line through their means, the published value marked.
 
     Args:
         points: with a column ``value``; where it holds names, or numbers far from evenly spaced, they are set side by side.
-        published: the value to mark.
+        published, chosen: values to mark, by a dotted line and a star.
     """
     values = list(dict.fromkeys(points["value"]))
     gaps = np.diff(values) if all(isinstance(value, int | float) for value in values) else np.array([])
@@ -280,6 +279,8 @@ def sweep_curve(ax: Axes, points: pd.DataFrame, y: str, *, color: str = "#0072B2
         ax.set_xticks(range(len(values)), [f"{value:g}" if isinstance(value, float) else str(value) for value in values])
     if published in places:
         ax.axvline(places[published], color="#777777", linestyle=":", zorder=0)
+    if chosen in places:
+        ax.plot(places[chosen], mean.loc[places[chosen]], "*", color="k", markersize=7)
     return ax
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,19 +87,27 @@ def flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def write_flushed(path: Path, text: str) -> None:
-    """Write a text file whole: to a temporary name, flushed, renamed."""
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary name to write ``path`` under: flushed and renamed when the block ends, gone when it fails.
+
+    What a killed process leaves under that name the next one overwrites.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        flush(temporary)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def write_flushed(path: Path, text: str) -> None:
+    """Write a text file whole: to a temporary name, flushed, renamed."""
+    with whole(path) as temporary:
+        temporary.write_bytes(text.encode())
 
 
 def free_space(folder: Path) -> int:
