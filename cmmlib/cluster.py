@@ -200,7 +200,8 @@ class SequenceWorker:
         with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             running = pool.submit(run_sequence, *about)
             running.add_done_callback(lambda _: heard.put(None))
-            yield from iter(heard.get, None)
+            while (told := heard.get()) is not None:  # Ray cannot delegate to an iterator that is no generator
+                yield told
             running.result()
 
 
