@@ -70,7 +70,7 @@ def run_grid(
         # a method of a notebook exists only there; Ray can send it, local processes cannot
         here = [run for run in pending if ray is None and get_method(run.method).step.__module__ == "__main__"]
         there = [run for run in pending if run not in here]
-        with _engine(ray, suite, backbone, there, results, jobs, device) as (jobs, submit, done):
+        with engine(ray, suite, backbone, there, results, jobs, device) as (jobs, submit, done):
             if pace.estimate(left, jobs)[0] > ANNOUNCED:
                 print(
                     f"{suite.name} {backbone}: {len(pending)} sequences with {left[SCORING]:,} image classifications to do, "
@@ -145,9 +145,10 @@ class _Progress:
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} images [{elapsed}{postfix}]"
 
 
-def _engine(
+def engine(
     ray: str | None, suite: Suite, backbone: str, runs: list[Run], results: Results, jobs: int | None, device: str
 ) -> AbstractContextManager[Engine]:
+    """What does ``runs`` several at a time, ready to be given them; see `run_grid`."""
     if ray is None:
         jobs = jobs or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
         return _in_processes(suite, backbone, runs, results, max(1, min(jobs, len(runs))), device)

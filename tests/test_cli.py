@@ -65,3 +65,31 @@ def test_injected_parameters_exist_in_the_notebooks(setting):
         known = cli.parameters_of(notebooks_dir() / f"{name}.ipynb")
         assert {*parameters, "suite", "suite_options", "backbone", "out"} <= set(known)
         assert setting == "figures" or {"jobs", "ray", "device", "check"} <= set(known)
+
+
+def test_ray_is_asked_for_before_anything_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert cli.main(["reproduce", "--ray"]) == 2
+    assert "pip install 'cmmlib[ray]'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given, passed", [([], None), (["--ray"], "local"), (["--ray", "auto", "--jobs", "3"], "auto")])
+def test_jobs_and_ray_reach_the_notebooks(tmp_path, monkeypatch, given, passed):
+    seen = []
+    monkeypatch.setattr(cli, "run_notebook", lambda source, target, parameters: seen.append(parameters))
+    with pytest.raises(FileNotFoundError):  # no notebook has written a table
+        cli._reproduce(cli._parser().parse_args(["reproduce", "--quick", "--out", str(tmp_path), *given]))
+    assert seen[0]["ray"] == passed and seen[0]["jobs"] == (3 if "--jobs" in given else None)
+
+
+@pytest.mark.parametrize(
+    "command, options",
+    [("reproduce", ["--jobs N", "--ray [ADDRESS]"]), ("add", ["--actors N", "--ray ADDRESS"]), ("merge", ["--actors N"])],
+)
+def test_help_names_what_runs_on_ray(capsys, command, options):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    said = capsys.readouterr().out
+    assert all(option in said for option in options)

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import cmmlib
-from cmmlib import ContinualMerger, cluster
+from cmmlib import ContinualMerger, cli, cluster
 from cmmlib.evaluate import Score, ZeroShotScorer
 from cmmlib.experiment import identity, plan, run_references, run_sequence
 from cmmlib.grid import run_grid
@@ -102,5 +103,9 @@ def test_on_ray_a_killed_worker_is_replaced_and_every_bit_is_the_serial_run_s(tm
                 for merger in (there, here):
                     merger.add(suite.checkpoint(backbone, task))
         assert doomed.exists() and any("worker died; it is replaced" in str(warning.message) for warning in warned)
+        arguments = ["merge", "--base", suite.base(backbone), "--out", str(tmp_path / "merged"), "--actors", "2"]
+        assert cli.main([*arguments, *(suite.checkpoint(backbone, task) for task in suite.task_names(3))]) == 0
+        written = load_file(tmp_path / "merged" / "model.safetensors")
+        assert all(torch.equal(tensor, written[name]) for name, tensor in here.merged().items())
         ours = there.merged()
         assert all(torch.equal(tensor, ours[name]) for name, tensor in here.merged().items())
