@@ -221,7 +221,6 @@ def sequences_on_ray(
         if not there:
             raise ValueError(f"Ray at {address!r} has no {resource}")
         jobs = min(jobs or there, runs)
-        room = {"num_cpus": 0, "num_gpus": 1 / math.ceil(jobs / there)} if device == "cuda" else {"num_cpus": 1}
 
         def unit(run: Run, actor: Any) -> None:
             known = results.get_many(identity(suite, backbone, run, step) for step in range(1, run.num_tasks + 1))
@@ -244,6 +243,11 @@ def sequences_on_ray(
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+
+def room(jobs: int, there: int, device: str) -> dict[str, float]:
+    """What each of so many workers asks Ray for, where so many CPUs or GPUs are."""
+    return {"num_cpus": 0, "num_gpus": 1 / math.ceil(jobs / there)} if device == "cuda" else {"num_cpus": 1}
 
 
 class LayerWorker:

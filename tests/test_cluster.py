@@ -45,6 +45,11 @@ def test_a_sequence_gives_through_the_stand_in_what_the_store_lacks(tmp_path):
     assert told == [(models[1], dict(list(whole[models[1]].items())[1:]))]
 
 
+def test_jobs_beyond_the_gpus_share_them_in_equal_parts():
+    assert [cluster.room(jobs, 2, "cuda")["num_gpus"] for jobs in (1, 2, 3, 4, 8)] == [1, 1, 0.5, 0.5, 0.25]
+    assert cluster.room(4, 2, "cpu") == {"num_cpus": 1}
+
+
 def test_without_ray_the_way_out_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'cmmlib\[ray\]'"):
@@ -56,12 +61,14 @@ def test_on_ray_a_killed_worker_is_replaced_and_every_bit_is_the_serial_run_s(tm
     killed, doomed = tmp_path / "killed in a sequence", tmp_path / "killed in a layer"
 
     def fragile(merged, task_vector, ctx):  # the weight average, in a worker that is killed once
+        assert torch.get_num_threads() == 1
         if ctx.t == 3 and not killed.exists():
             killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return merged + (task_vector - merged) / ctx.t
 
     def opcm_in_a_worker_that_is_killed_once(merged, task_vector, ctx):
+        assert torch.get_num_threads() == 1
         if ctx.t == 2 and ctx.kind == "linear" and not doomed.exists():
             doomed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
