@@ -75,10 +75,15 @@ def connected(address: str = LOCAL, cpus: int = 1) -> Iterator[Any]:
     if address.startswith("ray://"):
         raise ValueError(f"{address}: give HOST:PORT or auto, on a node of the cluster; Ray's client is not supported")
     here = {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False} if address == LOCAL else {}
-    try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **here)
-    except Exception as error:  # Ray raises bare ones
-        raise ValueError(f"Ray at {address!r} cannot be used: {error}") from error
+    # Ray gives its own processes 15 seconds to start, which a busy machine may not; by the second time files are in memory
+    for last in (False, True) if here else (True,):
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **here)
+            break
+        except Exception as error:  # Ray raises bare ones
+            ray.shutdown()
+            if last:
+                raise ValueError(f"Ray at {address!r} cannot be used: {error}") from error
     try:
         yield ray
     finally:
@@ -236,7 +241,7 @@ def sequences_on_ray(
 
         with (
             ThreadPoolExecutor(jobs) as pool,
-            Actors(ray, SequenceWorker, (suite, backbone, device), jobs, **room) as actors,
+            Actors(ray, SequenceWorker, (suite, backbone, device), jobs, **room(jobs, there, device)) as actors,
         ):
             try:
                 yield jobs, lambda run: pool.submit(actors.do, partial(unit, run)), done
