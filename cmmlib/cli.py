@@ -164,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--revision", help="commit, branch or tag of a hub id")
     one.add_argument("--base", help="where the base is now, if it has moved")
     one.add_argument("--allow-repeat", action="store_true", help="merge a model that has been merged before once more")
+    _actor_arguments(one)
     one = command("status", "what has been merged so far")
     one.add_argument("state", type=Path, metavar="STATE")
     one = command("export", "write the merged model as a folder that from_pretrained opens")
@@ -176,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("models", nargs="+", metavar="MODEL")
     one.add_argument("--out", type=Path, required=True, metavar="OUT", help="a new folder")
     one.add_argument("--allow-repeat", action="store_true", help="let a model occur more than once")
+    _actor_arguments(one)
     _output_arguments(one)
     for sub in set(commands.choices.values()):
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -193,10 +195,13 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--orders", type=int, metavar="N", help="only the first N of the ten orders")
     reproduce.add_argument("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
     reproduce.add_argument(
-        "--jobs", type=int, metavar="N", help="sequences at a time, each in a process (default: one per core or CUDA device)"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="sequences at a time (default: one per core or CUDA device, of all of a cluster)",
     )
     reproduce.add_argument(
-        "--ray", nargs="?", const="local", metavar="ADDRESS", help="run on Ray: the cluster there, or without ADDRESS here"
+        "--ray", nargs="?", const="local", metavar="ADDRESS", help="run on Ray: here, or on the cluster at ADDRESS"
     )
     reproduce.add_argument("--device", help="where to merge and score (default: cuda where there is any, else cpu)")
     reproduce.add_argument("--no-check", action="store_true", help="do not compare with the committed reference run")
@@ -230,6 +235,11 @@ def _output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-shard-gb", type=float, default=5.0, metavar="GB", help="split larger weights (default: 5)")
 
 
+def _actor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--actors", type=int, metavar="N", help="merge the layers of a large model on N Ray actors")
+    parser.add_argument("--ray", default="local", metavar="ADDRESS", help="their cluster (default: Ray on this machine)")
+
+
 def _lazily(name: str) -> Callable[[argparse.Namespace], Any]:
     """The command of that name, whose module is imported when it runs."""
 
@@ -248,6 +258,10 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     quick = arguments.quick
     if arguments.jobs is not None and arguments.jobs < 1:
         raise ValueError(f"--jobs: expected at least 1, got {arguments.jobs}")
+    if arguments.ray is not None:
+        from .cluster import require_ray
+
+        require_ray()
     if arguments.orders is not None and not 1 <= arguments.orders <= len(TEN):
         raise ValueError(f"--orders: expected 1 to {len(TEN)}, got {arguments.orders}")
     options = {
@@ -277,8 +291,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         out = arguments.out.resolve() / run_dir(f"{suite.name}-quick" if quick else suite.name, backbone)
         (out / "notebooks").mkdir(parents=True, exist_ok=True)
         common = {"suite": suite.name, "suite_options": options, "backbone": backbone, "out": str(out)}
-        common |= {"jobs": arguments.jobs, "ray": arguments.ray}
-        common |= {"device": arguments.device, "check": not arguments.no_check}
+        common |= {"jobs": arguments.jobs, "ray": arguments.ray, "device": arguments.device}
+        common |= {"check": not arguments.no_check}
         figures = FIGURES if arguments.all and backbone == backbones[0] else {}
         notebooks = QUICK if quick else REPRODUCE[suite.name] | figures
         for name, parameters in notebooks.items():

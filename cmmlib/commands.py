@@ -6,6 +6,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ def start(arguments: argparse.Namespace) -> Result:
 def add(arguments: argparse.Namespace) -> Result:
     from .merger import ContinualMerger
 
-    merger = ContinualMerger.load(arguments.state, base=arguments.base, progress=True)
-    merger.add(arguments.model, arguments.name, revision=arguments.revision, allow_repeat=arguments.allow_repeat)
+    with _layer_map(arguments) as layer_map:
+        merger = ContinualMerger.load(arguments.state, base=arguments.base, progress=True, layer_map=layer_map)
+        merger.add(arguments.model, arguments.name, revision=arguments.revision, allow_repeat=arguments.allow_repeat)
     return _described(arguments.state)["models"][-1] | {"number": len(merger)}
 
 
@@ -54,10 +56,20 @@ def merge(arguments: argparse.Namespace) -> Result:
     # in a state of its own: memory is then bounded as in `cmm add`
     with tempfile.TemporaryDirectory(dir=parent, prefix=f".{arguments.out.name}.state.") as folder:
         merger.save(Path(folder) / "state")
-        merger = ContinualMerger.load(Path(folder) / "state", progress=True)
-        for model in arguments.models:
-            merger.add(model, allow_repeat=arguments.allow_repeat)
+        with _layer_map(arguments) as layer_map:
+            merger = ContinualMerger.load(Path(folder) / "state", progress=True, layer_map=layer_map)
+            for model in arguments.models:
+                merger.add(model, allow_repeat=arguments.allow_repeat)
         return _exported(merger, arguments)
+
+
+def _layer_map(arguments: argparse.Namespace) -> Any:
+    """What the layers of a step are merged on, for a ``with``: Ray's actors where they are asked for, else None."""
+    if arguments.actors is None:
+        return nullcontext()
+    from .cluster import RayLayers
+
+    return RayLayers(arguments.actors, arguments.ray)
 
 
 def _exported(merger: Any, arguments: argparse.Namespace) -> Result:

@@ -8,9 +8,10 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ from .methods import get_method
 from .pace import SCORING, Pace
 from .results import Merged, Results
 from .suites import Suite
+
+Engine = tuple[int, Callable[[Run], Future], Any]
+"""How many runs it does at a time, what submits one, and the queue on which finished work is heard (see `Done`)."""
 
 ANNOUNCED = 60  # seconds of work below which nobody needs to be told beforehand
 
@@ -38,19 +42,16 @@ def run_grid(
 ) -> None:
     """Run what ``results`` does not hold yet, several sequences at a time, with a progress bar and the time that is left.
 
-    May be interrupted and called again; may run twice at once.  Each worker is a process with one thread, so that the
-    numbers do not depend on how many there are.
+    May be interrupted and called again; may run twice at once.  Each worker has one thread, so that the numbers do not
+    depend on how many there are, nor on where they run.
 
     Args:
-        jobs: how many at a time; default: one per core, or one per CUDA device.  Methods defined in a notebook exist only
-            there, so their runs stay in this process.
-        ray: address of a Ray cluster to run on, or ``local``; default: local processes.
+        jobs: how many at a time; default: one per core, or one per CUDA device.  More than CUDA devices share them.
+        ray: run on Ray (`cmmlib.cluster`): a cluster's address, or ``local`` for this machine.  Default: local processes,
+            to which methods defined in a notebook are unknown, so their runs stay in this process.
         device: where to merge and score; default: CUDA where there is any, else the CPU.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    jobs = jobs or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
-    if ray is not None:
-        raise ValueError(f"ray={ray!r}: the grid does not run on Ray yet; leave it out for local processes")
     tasks = suite.task_names(max(run.num_tasks for run in runs))
     if not work_left(suite, backbone, runs, results)[0] and references_known(suite, backbone, len(tasks), results):
         return  # neither models nor images are needed
@@ -66,20 +67,28 @@ def run_grid(
         left = Counter({SCORING: sum(count * scorer.size(task) for task, count in scores.items())}) + merges
         if not pending:
             return
-        jobs = min(jobs, len(pending))
-        if pace.estimate(left, jobs)[0] > ANNOUNCED:
-            print(
-                f"{suite.name} {backbone}: {len(pending)} sequences with {left[SCORING]:,} image classifications to do, "
-                f"{jobs} at a time on {device}; {pace.describe(left, jobs)}"
-            )
-        with _Progress(f"{suite.name} {backbone}", left, pace, jobs) as progress:
-            try:
-                here = [run for run in pending if get_method(run.method).step.__module__ == "__main__"]
-                for run in here:
-                    run_sequence(suite, backbone, run, results, scorer, progress.done)
-                _run_in_workers(suite, backbone, [r for r in pending if r not in here], results, jobs, device, progress)
-            finally:
-                results.keep_pace(suite.name, backbone, device, pace)
+        # a method of a notebook exists only there; Ray can send it, local processes cannot
+        here = [run for run in pending if ray is None and get_method(run.method).step.__module__ == "__main__"]
+        there = [run for run in pending if run not in here]
+        with engine(ray, suite, backbone, there, results, jobs, device) as (jobs, submit, done):
+            if pace.estimate(left, jobs)[0] > ANNOUNCED:
+                print(
+                    f"{suite.name} {backbone}: {len(pending)} sequences with {left[SCORING]:,} image classifications to do, "
+                    f"{jobs} at a time on {device}; {pace.describe(left, jobs)}"
+                )
+            with _Progress(f"{suite.name} {backbone}", left, pace, jobs) as progress:
+                try:
+                    for run in here:
+                        run_sequence(suite, backbone, run, results, scorer, progress.done)
+                    waiting = {submit(run) for run in there}
+                    while waiting:
+                        finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                        while not done.empty():
+                            progress.done(*done.get())
+                        for future in finished:
+                            future.result()
+                finally:
+                    results.keep_pace(suite.name, backbone, device, pace)
 
 
 def work_left(
@@ -136,30 +145,30 @@ class _Progress:
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} images [{elapsed}{postfix}]"
 
 
-def _run_in_workers(
-    suite: Suite,
-    backbone: str,
-    runs: list[Run],
-    results: Results,
-    jobs: int,
-    device: str,
-    progress: _Progress,
-) -> None:
-    if not runs:
-        return
+def engine(
+    ray: str | None, suite: Suite, backbone: str, runs: list[Run], results: Results, jobs: int | None, device: str
+) -> AbstractContextManager[Engine]:
+    """What does ``runs`` several at a time, ready to be given them; see `run_grid`."""
+    if ray is None:
+        jobs = jobs or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
+        return _in_processes(suite, backbone, runs, results, max(1, min(jobs, len(runs))), device)
+    from .cluster import sequences_on_ray
+
+    return sequences_on_ray(ray, suite, backbone, results, jobs, len(runs), device)
+
+
+@contextmanager
+def _in_processes(
+    suite: Suite, backbone: str, runs: list[Run], results: Results, jobs: int, device: str
+) -> Iterator[Engine]:
+    """Processes that write to the store themselves."""
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's thread pools in an unusable state
     done, numbers = context.SimpleQueue(), context.Value("q", 0)
     modules = sorted({get_method(run.method).step.__module__ for run in runs})
     about = (suite, backbone, str(results.path), modules, device, done, numbers)
-    with ProcessPoolExecutor(min(jobs, len(runs)), context, _start_worker, about) as pool:
-        pending = {pool.submit(_work, run) for run in runs}
+    with ProcessPoolExecutor(jobs, context, _start_worker, about) as pool:
         try:
-            while pending:
-                finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                while not done.empty():
-                    progress.done(*done.get())
-                for future in finished:
-                    future.result()
+            yield jobs, partial(pool.submit, _work), done
         except BaseException:
             # do not wait for sequences of minutes: every finished score is stored, half a sequence is no loss
             for process in list(pool._processes.values()):

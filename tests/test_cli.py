@@ -87,3 +87,31 @@ def test_what_is_run_and_where_it_is_left(tmp_path, monkeypatch, capsys, argumen
     assert cli.main(["reproduce", "--out", str(tmp_path), *arguments]) == 0
     assert ran == expected
     assert capsys.readouterr().out.count("the table") == len(expected)
+
+
+def test_ray_is_asked_for_before_anything_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert cli.main(["reproduce", "--ray"]) == 2
+    assert "pip install 'cmmlib[ray]'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given, passed", [([], None), (["--ray"], "local"), (["--ray", "auto", "--jobs", "3"], "auto")])
+def test_jobs_and_ray_reach_the_notebooks(tmp_path, monkeypatch, given, passed):
+    seen = []
+    monkeypatch.setattr(cli, "run_notebook", lambda source, target, parameters: seen.append(parameters))
+    with pytest.raises(FileNotFoundError):  # no notebook has written a table
+        cli._reproduce(cli._parser().parse_args(["reproduce", "--quick", "--out", str(tmp_path), *given]))
+    assert seen[0]["ray"] == passed and seen[0]["jobs"] == (3 if "--jobs" in given else None)
+
+
+@pytest.mark.parametrize(
+    "command, options",
+    [("reproduce", ["--jobs N", "--ray [ADDRESS]"]), ("add", ["--actors N", "--ray ADDRESS"]), ("merge", ["--actors N"])],
+)
+def test_help_names_what_runs_on_ray(capsys, command, options):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    said = capsys.readouterr().out
+    assert all(option in said for option in options)
