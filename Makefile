@@ -9,7 +9,7 @@ export CMMLIB_CACHE ?= $(CURDIR)/.cache
 # scratch space of the long checks
 SCRATCH ?= .cache/scratch
 
-.PHONY: reproduce reproduce-all second-seed report test lint crash fuzz memory export-test notebooks reference zoo lock lab clean distclean
+.PHONY: reproduce reproduce-all second-seed report test lint crash fuzz resume memory export-test notebooks reference zoo lock lab clean distclean
 
 reproduce: $(VENV)/.ready
 	$(BIN)/cmm reproduce --suite $(SUITE) $(if $(QUICK),--quick)
@@ -47,6 +47,9 @@ crash: $(VENV)/.ready
 
 fuzz: $(VENV)/.ready
 	$(BIN)/python tests/test_fuzz.py --count 2500 --processes 100
+
+resume: $(VENV)/.ready
+	$(BIN)/python -W ignore tests/test_resume.py --kills 20
 
 # 6 GB on disk; METHOD and SET choose what merges
 memory: $(VENV)/.ready

@@ -191,7 +191,9 @@ def _parser() -> argparse.ArgumentParser:
         help="of the suite; may be repeated (default: mini's first, all of clip's)",
     )
     reproduce.add_argument("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
-    reproduce.add_argument("--all", action="store_true", help="all backbones; with the first, the other figures too")
+    reproduce.add_argument(
+        "--all", action="store_true", help="all backbones; of the first, the other figures and the fair baselines too"
+    )
     reproduce.add_argument("--orders", type=int, metavar="N", help="only the first N of the ten orders")
     reproduce.add_argument("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
     reproduce.add_argument(
@@ -337,6 +339,8 @@ def parameters_of(notebook: Path) -> list[str]:
 def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     """Execute a notebook with papermill; an unknown parameter is an error (papermill only warns).
 
+    ``target`` appears when it is done or has failed: papermill writes anew after every cell, which a kill would cut short.
+
     Raises:
         ValueError: the notebook has no such parameter, or a cell failed.
     """
@@ -346,10 +350,11 @@ def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ValueError(f"{source.name} has no parameter {unknown[0]!r}; it takes {', '.join(known)}")
+    unfinished = target.with_name(f".{target.name}")
     try:
         papermill.execute_notebook(
             str(source),
-            str(target),
+            str(unfinished),
             parameters,
             kernel_name="python3",
             progress_bar=False,
@@ -357,8 +362,10 @@ def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None
             cwd=str(source.parent),
         )
     except papermill.PapermillExecutionError as error:
+        os.replace(unfinished, target)
         fault = f"{error.ename}: {error.evalue}"
         raise ValueError(f"{source.name} failed in cell {error.exec_count}: {fault}\nsee {target}") from None
+    os.replace(unfinished, target)
 
 
 if __name__ == "__main__":

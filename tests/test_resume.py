@@ -99,7 +99,7 @@ def outputs(out: Path) -> dict[str, Any]:
     found = {}
     for path in sorted(out.rglob("*")):
         if path.is_file():
-            found[str(path.relative_to(out))] = timeless(path) if path.suffix == ".ipynb" else path.read_bytes()
+            found[str(path.relative_to(out))] = timeless(path) if path.match("[!.]*.ipynb") else path.read_bytes()
     return found
 
 
@@ -156,9 +156,9 @@ def resume(folder: Path, arguments: list[str], kills: int, seed: int = 0) -> Non
             time.sleep(rng.uniform(0, 0.2 if moment else 5))  # a score is stored at no random moment; nor is a start one
         assert command.poll() is None, f"{moment!r} never came:\n{place.log.read_text()[-3000:]}"
         seconds = kill(command, place, everything=number % 2 == 0)
-        there = [name for name in files if (out / name).exists()]
-        assert all((out / name).read_bytes() == expected[name] for name in there), "a part of a file has the file's name"
-        done = f"{count_scores(place)} of {scores} scores, {len(there)} of {len(files)} files"
+        there = {name: content for name, content in outputs(out).items() if not Path(name).name.startswith(".")}
+        assert all(content == expected[name] for name, content in there.items()), "a part of a file has the file's name"
+        done = f"{count_scores(place)} of {scores} scores, {len(there)} of {len(expected)} files"
         print(f"killed at {moment}: {done}; nothing ran any more after {seconds:.1f} s", flush=True)
     to_the_end(arguments, place)
     found = outputs(out)
