@@ -523,3 +523,19 @@ def test_a_runs_sources_are_revisions(tmp_path: Path):
     path.write_text("id,revision\nylecun/mnist,abc\n")
     with pytest.raises(ValueError, match=r"revisions=.*sources\.csv.*kind"):
         Repositories(revisions=path)
+
+
+def test_a_suite_that_is_sent_to_another_machine_asks_for_the_same_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    at = {"here": "a" * 40, "there": "b" * 40}
+    where = "here"
+    monkeypatch.setattr("cmmlib.hub.listing", lambda *_: (at[where], ["model.safetensors"]))
+    monkeypatch.setenv("CMMLIB_CACHE", str(tmp_path / where))
+    here = Repositories()
+    assert here.revision("models", "owner/one", []) == at["here"]
+    sent = pickle.dumps(here)
+    where = "there"
+    monkeypatch.setenv("CMMLIB_CACHE", str(tmp_path / where))
+    there = pickle.loads(sent)
+    assert there.revision("models", "owner/one", []) == at["here"]
+    assert there.names("models", "owner/one") == ["model.safetensors"]
+    assert there.revision("models", "owner/two", []) == at["there"]

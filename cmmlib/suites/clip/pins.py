@@ -42,6 +42,14 @@ class Repositories:
                     raise FileNotFoundError(f"{option}: no folder {path}")
                 self.folders[kind] = path
         self.asked = _revisions(revisions)
+        self.sent: dict[str, dict[str, Any]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With the pins: sent to a machine with a cache of its own, it asks for the same commits there."""
+        return {**self.__dict__, "sent": self._pins()}
+
+    def _pins(self) -> dict[str, dict[str, Any]]:
+        return {**_read_pins(), **self.sent}
 
     def names(self, kind: str, repo: str) -> list[str]:
         """The files of a repository, with their folders."""
@@ -67,7 +75,7 @@ class Repositories:
         paths = {name: folder / name for name in sorted(names)}
         stamp = [[name, path.stat().st_size, path.stat().st_mtime_ns] for name, path in paths.items()]
         key = self._key(kind, repo)
-        known = _read_pins().get(key)
+        known = self._pins().get(key)
         if known is not None and known.get("stamp") == stamp:
             return known["revision"]
         digest = sha256()
@@ -88,7 +96,7 @@ class Repositories:
 
     def sources(self, wanted: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
         """A row for each of these repositories (kind, id) that is pinned."""
-        pins = _read_pins()
+        pins = self._pins()
         return [
             {
                 "kind": KINDS[kind],
@@ -123,7 +131,7 @@ class Repositories:
 
     def _pinned(self, kind: str, repo: str) -> dict[str, Any]:
         key = self._key(kind, repo)
-        known = _read_pins().get(key)
+        known = self._pins().get(key)
         if known is None:
             commit, files = hub.listing(repo, self._asked(kind, repo), KINDS[kind])
             # of two processes that resolve at the same time, both use what the first one wrote
