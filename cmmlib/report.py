@@ -73,6 +73,8 @@ def report(folder: Path) -> str:
         "tasks (BWT), in per cent and points; mean and spread over shuffled orders, the same ones for all methods. The best "
         "ACC of a merged model is bold."
     )
+    if any(row[0] == "Joint training" for row in rows):
+        explanation += " C. Fine-tuned and Joint training see training data: they are references, not merge methods."
     parts = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="lead">{_summary(runs)}</p>',

@@ -16,6 +16,7 @@ TABLE = """\
 | Pretrained     | 51.0          |               |                  |
 | Weight average | 61.5 ± 0.0    | -12.7 ± 1.3   | 3                |
 | Mine <b>       | 90.1 [89, 91] | -1.0          | 2                |
+| Joint training | 93.4          |               |                  |
 | Individual     | 95.2          |               |                  |
 """
 RUNS = "label,num_tasks,seed,acc\n" + "".join(
@@ -70,7 +71,8 @@ def test_the_page_holds_the_table_the_figures_and_what_was_run(run):
         "1803.05407",
     ):
         assert text in page, text
-    assert "<b>95.2" not in page  # a bound, not a merged model
+    assert "<b>95.2" not in page and "<b>93.4" not in page  # a bound and a reference, no merged models
+    assert "Joint training see training data" in page
 
 
 def test_the_page_needs_no_other_file_and_no_script(run):
