@@ -27,7 +27,7 @@ class FakeSuite:
     """The mini suite's base on two test sets of noise, of any size and mode."""
 
     name, tasks, limit, precision, content_hash = "fake", TASKS, None, "float32", "0"
-    backbones = MiniSuite.backbones
+    backbones = MiniSuite().backbones
 
     def __init__(self, base: str, images: int = 10) -> None:
         self.folder, self.images = base, images
