@@ -57,7 +57,7 @@ class FakeSuite:
 def base(tmp_path_factory):
     """A folder with the mini suite's base."""
     folder = tmp_path_factory.mktemp("base") / "base"
-    shutil.copytree(MiniSuite().base(MiniSuite.backbones[0]), folder)
+    shutil.copytree(MiniSuite().base(MiniSuite().backbones[0]), folder)
     return folder
 
 
@@ -124,7 +124,7 @@ def test_predictions_on_the_mini_suite_are_those_of_a_loop():
     mini, task = Mini(), "mnist"
     tower = load_file(f"{mini.checkpoint(mini.backbones[0], task)}/model.safetensors")
     predicted = ZeroShotScorer(mini, mini.backbones[0]).predict(tower, task)
-    assert torch.equal(predicted, plain(mini, mini.base(), tower, task))
+    assert torch.equal(predicted, plain(mini, mini.base(mini.backbones[0]), tower, task))
 
 
 @pytest.mark.parametrize("together", [None, 1, 2])

@@ -67,7 +67,7 @@ def clip_base(folder: Path) -> Path:
     from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
     from transformers.utils import logging
 
-    shutil.copytree(MiniSuite().base(MiniSuite.backbones[0]), folder)
+    shutil.copytree(MiniSuite().base(MiniSuite().backbones[0]), folder)
     config = json.loads((folder / "config.json").read_text()) | {"vision_config": {}, "projection_dim": 512}
     config["text_config"]["projection_dim"] = 512
     logging.disable_progress_bar()
@@ -148,7 +148,7 @@ def main() -> None:
     gpu = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as place:
         os.environ["CMMLIB_CACHE"] = place
-        mini = RandomSuite("mini suite", MiniSuite().base(MiniSuite.backbones[0]), 150, 36, 36, "PNG")
+        mini = RandomSuite("mini suite", MiniSuite().base(MiniSuite().backbones[0]), 150, 36, 36, "PNG")
         real = RandomSuite("ViT-B/32", clip_base(Path(place) / "base"), options.images, 500, 700, "JPEG")
         print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
         for suite in (mini, real):
