@@ -1,6 +1,7 @@
 """The mini suite: tasks, rendering, models in the cache, and the accuracies it claims."""
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -366,3 +367,9 @@ def test_acceptance_figures(backbone):
         for task in TASKS[:8]
     ]
     assert np.mean(found) > np.mean(zero_shot[:8]) + 3
+
+
+def test_what_is_sent_to_another_machine_names_no_folder_of_this_one(suite):
+    sent = pickle.dumps(MiniSuite())
+    assert str(ZOO).encode() not in sent
+    assert pickle.loads(sent).content_hash == suite.content_hash

@@ -56,6 +56,10 @@ class MiniSuite:
         towers = {name: json.loads((folders[name] / "checksums.json").read_text()) for name in self.backbones}
         self.checksums = {"towers": towers, "test_sets": json.loads((folder / "test_sets.json").read_text())}
 
+    def __reduce__(self) -> tuple:
+        """Sent to another machine, the zoo that ships is the one that ships there."""
+        return type(self), (() if self.folder == ZOO else (self.folder,))
+
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
         """The first `n` task names in suite order, all for None."""
         return first_names(self.tasks, n)
