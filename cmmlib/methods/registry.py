@@ -151,7 +151,7 @@ class Method:
         return code_hash(_sources(self))
 
 
-_OF_THE_MERGER = "base method compute_dtype device reference_compat linear save_every_step revision progress"
+_OF_THE_MERGER = "base method compute_dtype device reference_compat linear save_every_step revision progress layer_map"
 RESERVED = frozenset(_OF_THE_MERGER.split())
 """Arguments of `cmmlib.ContinualMerger`, which no hyper-parameter can be called by."""
 
