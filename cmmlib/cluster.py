@@ -27,7 +27,7 @@ from .methods import get_method, registry
 from .methods.registry import Method
 from .results import Merged, Results
 from .suites import Suite
-from .threads import in_order
+from .threads import on_threads
 
 if TYPE_CHECKING:
     from .running import Value
@@ -295,12 +295,7 @@ class RayLayers:
     def __call__(
         self, step: Callable[[Inputs], tuple[Value, dict[str, float]]], inputs: Iterable[Inputs]
     ) -> Iterator[tuple[Value, dict[str, float]]]:
-        threads = torch.get_num_threads()
-        with ThreadPoolExecutor(len(self._actors), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            try:
-                yield from in_order(pool, partial(self._apply, step), inputs, len(self._actors) + 1)
-            finally:
-                torch.set_num_threads(threads)
+        return on_threads(len(self._actors), partial(self._apply, step), inputs)
 
     def _apply(self, step: Callable[[Inputs], tuple[Value, dict[str, float]]], given: Inputs) -> Any:
         _, task_vector, context = given

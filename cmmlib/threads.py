@@ -35,6 +35,12 @@ def side_by_side(
                 torch.set_num_threads(threads)  # what the caller does with it is the caller's
             yield result
         return
+    yield from on_threads(workers, function, items)
+
+
+def on_threads(workers: int, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`side_by_side` on so many threads, which may be more than torch's where the function waits for other processes."""
+    threads = torch.get_num_threads()
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
             yield from in_order(pool, function, items, workers + 1)
