@@ -95,7 +95,7 @@ class Actors:
 
     Args:
         ray: see `connected`.
-        kind: class of the actors, with a method ``ready``.
+        kind: class of the actors.
         arguments: of its constructor.
         count: how many; those that the cluster has no room for join when it has.
         **resources: of each, as ``num_cpus`` and ``num_gpus``.
@@ -113,7 +113,7 @@ class Actors:
         actor = self._make()
         self._alive.append(actor)
         # one that is still waiting for room must not hold up a unit that others could do
-        actor.ready.remote().future().add_done_callback(lambda ready: self._idle.put((actor, ready.exception())))
+        actor.__ray_ready__.remote().future().add_done_callback(lambda ready: self._idle.put((actor, ready.exception())))
 
     def do(self, unit: Callable[[Any], Result]) -> Result:
         """``unit(actor)`` with the next actor that is free, waiting for one; from several threads at once.
@@ -191,9 +191,6 @@ class SequenceWorker:
         self.suite, self.backbone = suite, backbone
         self.scorer = ZeroShotScorer(suite, backbone, device=device)
 
-    def ready(self) -> None:
-        """Nothing but an answer."""
-
     def run(
         self, run: Run, method: Method, known: Mapping[Merged, Mapping[str, Score]]
     ) -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -260,9 +257,6 @@ class LayerWorker:
 
     def __init__(self) -> None:
         torch.set_num_threads(1)
-
-    def ready(self) -> None:
-        """Nothing but an answer."""
 
     def apply(self, step: Callable[[Inputs], tuple[Value, dict[str, float]]], inputs: Inputs) -> Any:
         return step(inputs)
