@@ -43,13 +43,13 @@ lint: $(VENV)/.ready
 
 # the long forms of what `make test` checks in short
 crash: $(VENV)/.ready
-	$(BIN)/python -W ignore tests/test_crash.py --kills 200 --megabytes 52
+	$(BIN)/python -W ignore tests/merging/test_crash.py --kills 200 --megabytes 52
 
 fuzz: $(VENV)/.ready
-	$(BIN)/python tests/test_fuzz.py --count 2500 --processes 100
+	$(BIN)/python tests/merging/test_fuzz.py --count 2500 --processes 100
 
 resume: $(VENV)/.ready
-	$(BIN)/python -W ignore tests/test_resume.py --kills 20
+	$(BIN)/python -W ignore tests/experiments/test_resume.py --kills 20
 
 # 6 GB on disk; METHOD and SET choose what merges
 memory: $(VENV)/.ready
@@ -57,7 +57,7 @@ memory: $(VENV)/.ready
 
 # exports opened by transformers 4 too, in an environment of its own
 export-test: $(VENV)/.ready $(VENV)4/.ready
-	CMMLIB_TRANSFORMERS4="$(CURDIR)/$(VENV)4/bin/python" $(BIN)/pytest tests/test_export.py
+	CMMLIB_TRANSFORMERS4="$(CURDIR)/$(VENV)4/bin/python" $(BIN)/pytest tests/merging/test_export.py
 
 $(VENV)4/.ready:
 	$(PYTHON) -m venv $(VENV)4

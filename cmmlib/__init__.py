@@ -1,54 +1,27 @@
-"""Continual model merging: fine-tuned models arrive one after another, each is merged into one, none is kept.
+"""Continual model merging: fine-tuned models arrive one after another, each is merged into one, none is kept."""
 
-Names are imported when they are first used (PEP 562), so that ``cmm --help`` need not wait for torch.
-"""
+from typing import TYPE_CHECKING
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from .lazy import lazy_names
 
 if TYPE_CHECKING:
-    from . import metrics
-    from .merger import ContinualMerger, merge
-    from .methods import get_method, method, method_names
-    from .orders import task_order
-    from .pareto import pareto_front
+    from .analysis import metrics as metrics
+    from .experiments.orders import task_order as task_order
+    from .merging.merger import ContinualMerger as ContinualMerger
+    from .merging.merger import merge as merge
+    from .merging.pareto import pareto_front as pareto_front
+    from .methods import get_method as get_method
+    from .methods import method as method
+    from .methods import method_names as method_names
+    from .version import __version__ as __version__
 
-    __version__: str
-
-_HOME = {
-    "ContinualMerger": "merger",
-    "merge": "merger",
-    "get_method": "methods",
-    "method": "methods",
-    "method_names": "methods",
-    "pareto_front": "pareto",
-    "task_order": "orders",
+_HOMES = {
+    "analysis.metrics": "metrics",
+    "experiments.orders": "task_order",
+    "merging.merger": "ContinualMerger merge",
+    "merging.pareto": "pareto_front",
+    "methods": "get_method method method_names",
+    "version": "__version__",
 }
-
-__all__ = ["ContinualMerger", "get_method", "merge", "method", "method_names", "metrics", "pareto_front", "task_order"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    elif name == "metrics":
-        value = import_module(".metrics", __name__)
-    elif name == "__version__":
-        value = _version()
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("cmmlib")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "0+unknown"
+__getattr__, __dir__, _names = lazy_names(__name__, _HOMES)
+__all__ = [name for name in _names if name != "__version__"]

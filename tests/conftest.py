@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cmmlib.methods import registry
 
-from .hub import Hub, environment, running
+from .helpers.hub import Hub, environment, running
 
 torch.set_num_threads(1)  # many tiny factorisations: threads only get in each other's way
 settings.register_profile("cmmlib", deadline=None, derandomize=True, max_examples=25)
@@ -96,7 +96,7 @@ class ClipHub(NamedTuple):
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a hub would hold of the CLIP suite, tiny.  Not to be changed."""
-    from . import standin
+    from .helpers import clip_standin as standin
 
     return standin.write(tmp_path_factory.mktemp("standin"))
 

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 import cmmlib
-from cmmlib.experiment import Run, identity, plan, run_sequence
-from cmmlib.results import Results
+from cmmlib.experiments.protocol import Run, identity, plan, run_sequence
+from cmmlib.experiments.store import Results
 
-from .test_experiment import GOLDEN, SUITE, Scorer
+from .experiments.test_protocol import GOLDEN, SUITE, Scorer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -26,16 +26,16 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from ..merger import ContinualMerger
+from ..merging.merger import ContinualMerger
 from ..methods import opcm
 from ..methods.exact import solve_exact
 from ..methods.losses import Quadratic, quadratic, rank_at
 from ..threads import side_by_side
 from .batching import ways
 from .floor import floor_dop_exact, floor_dop_step, floor_opcm
-from .profile import KINDS, profiled
-from .published import published_clean, published_dop, published_opcm
-from .towers import BACKBONES, LINEAR, Model, is_linear, random_model, shapes
+from .operations import KINDS, profiled
+from .published_algorithms import published_clean, published_dop, published_opcm
+from .random_towers import BACKBONES, LINEAR, Model, is_linear, random_model, shapes
 
 STEPS = 200  # of the published solver
 METHODS = ("opcm", "dop", "elementwise")

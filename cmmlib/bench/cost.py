@@ -2,7 +2,7 @@
 
 Seconds, bytes kept until the next model, and peak memory, at the shapes of CLIP's vision towers: methods that keep a state
 of constant size, against methods that need all models at once and merge anew.  The models are the random towers of
-`cmmlib.bench.towers`, made from their number when they arrive.  Each method lives in a process of its own; they take
+`cmmlib.bench.random_towers`, made from their number when they arrive.  Each method lives in a process of its own; they take
 turns.  Needs Linux, where a process can be asked for its peak memory.
 """
 
@@ -22,14 +22,14 @@ import torch
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from .. import figures
-from ..merger import ContinualMerger
+from ..analysis import figures
+from ..analysis.tables import write_text
+from ..merging.merger import ContinualMerger
+from ..merging.stepping import tensors_of
 from ..methods.dop_all import solve
-from ..stepping import tensors_of
-from ..tables import write_text
 from ..threads import side_by_side
 from .__main__ import seconds
-from .towers import BACKBONES, LINEAR, Model, is_linear, random_model, shapes
+from .random_towers import BACKBONES, LINEAR, Model, is_linear, random_model, shapes
 
 STREAMING: dict[str, tuple[str, dict[str, Any]]] = {
     "Weight average": ("weight_average", {}),

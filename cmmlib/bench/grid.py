@@ -21,12 +21,12 @@ from pathlib import Path
 import torch
 from tabulate import tabulate
 
-from ..cluster import connected
-from ..evaluate import ZeroShotScorer
-from ..experiment import Run, plan, run_sequence
-from ..grid import engine, run_grid
-from ..results import Results
-from ..suites.mini import MiniSuite
+from ..evaluation.scorer import ZeroShotScorer
+from ..experiments.cluster import connected
+from ..experiments.grid import engine, run_grid
+from ..experiments.protocol import Run, plan, run_sequence
+from ..experiments.store import Results
+from ..suites.mini.suite import MiniSuite
 
 ROWS = {"OPCM": ("opcm", {}), "MagMax": ("magmax", {}), "DOP-exact": ("dop", {"solver": "exact"})}
 SUITE = MiniSuite()

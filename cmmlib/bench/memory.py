@@ -23,8 +23,8 @@ def write_tower(folder: Path, seed: int, layers: int, base: Path | None = None) 
     import torch
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
-    from cmmlib.checkpoints import open_tensors
-    from cmmlib.stream import Writer, header_room
+    from ..models.checkpoints import open_tensors
+    from ..models.stream import Writer, header_room
 
     config = CLIPVisionConfig(**VIT_L_14 | {"num_hidden_layers": layers}, image_size=224, projection_dim=768)
     with torch.device("meta"):
@@ -62,7 +62,7 @@ def main() -> None:
     root = arguments.folder
     state, cmm = root / f"state-{arguments.method}", ("-m", "cmmlib.cli")
     rows = [("interpreter", *measured("-c", "pass")), ("with torch", *measured("-c", "import torch"))]
-    rows.append(("with cmmlib", *measured("-c", "import cmmlib.merger, cmmlib.commands")))
+    rows.append(("with cmmlib", *measured("-c", "import cmmlib.merging.merger, cmmlib.cli.commands")))
     if not (root / "base" / "model.safetensors").exists():
         write_tower(root / "base", 0, arguments.layers)
     settings = [argument for setting in arguments.set for argument in ("--set", setting)]

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from ..evaluate import ZeroShotScorer
-from ..images import TestImages, normalised
-from ..suites import Task
-from ..suites.mini import MiniSuite
+from ..evaluation.images import TestImages, normalised
+from ..evaluation.scorer import ZeroShotScorer
+from ..suites.mini.suite import MiniSuite
+from ..suites.suite import Task
 
 TOWERS = (1, 2, 4, 8)
 WORKERS = (1, 2)

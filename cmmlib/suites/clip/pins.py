@@ -9,8 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ... import hub
 from ...files import read_json, write_flushed
+from ...models import hub
 from ...paths import cache_dir
 
 KINDS = {"models": "model", "datasets": "dataset"}

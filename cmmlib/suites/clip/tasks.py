@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .. import Task
+from ..suite import Task
 from . import class_names as names
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import Task
+from ..suite import Task
 
 RGB = tuple[int, int, int]
 

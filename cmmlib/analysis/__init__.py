@@ -1,0 +1,1 @@
+"""Numbers in; numbers, tables or axes out.  Knows nothing of models, suites and experiments."""

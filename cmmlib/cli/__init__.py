@@ -1,0 +1,5 @@
+"""The command ``cmm``."""
+
+from .main import main
+
+__all__ = ["main"]

@@ -1,0 +1,1 @@
+"""Zero-shot scoring of vision towers."""

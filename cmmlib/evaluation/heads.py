@@ -1,0 +1,102 @@
+"""Zero-shot heads: class embeddings of the frozen text tower, kept on disk.
+
+They are computed on the CPU in float32, each class by a single thread, so that they do not depend on who asked first:
+a grid's worker, a notebook with all threads or a run on a GPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ..paths import cache_dir
+from ..threads import side_by_side
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel
+
+FORMAT = 1
+NO_CONTENT = ("transformers_version", "dtype", "torch_dtype", "_name_or_path", "architectures")
+
+
+def text_hash(clip: CLIPModel) -> str:
+    """Hash of a text tower with its projection: weights and configuration, wherever they were read from."""
+    config = {key: value for key, value in clip.config.text_config.to_dict().items() if key not in NO_CONTENT}
+    digest = sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    tensors = clip.text_model.state_dict() | {"text_projection": clip.text_projection.weight}
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().contiguous().numpy())
+    return digest.hexdigest()
+
+
+def class_embeddings(clip: CLIPModel, tokens: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    """Class embeddings (classes, projection): every prompt embedded, normalised, averaged, normalised again.
+
+    Args:
+        tokens: per class the tokenised prompts, padded to the longest of them.  Not all classes in one batch: the sums
+            of a longer or larger batch differ in their last bits.
+    """
+
+    def embed(prompts: Mapping[str, Tensor]) -> Tensor:
+        with torch.inference_mode():  # which is each thread's own
+            embedding = clip.text_projection(clip.text_model(**prompts).pooler_output)
+            return normalize(embedding, dim=1).mean(0)
+
+    return normalize(torch.stack(list(side_by_side(embed, tokens))), dim=1)
+
+
+def cached_class_embeddings(clip: CLIPModel, text: str, tokens: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    """`class_embeddings`, from ``cache_dir() / "heads"`` if they are there; a damaged file is replaced.
+
+    Args:
+        text: `text_hash` of ``clip``.
+    """
+    from transformers import __version__
+
+    ids = [prompts["input_ids"].tolist() for prompts in tokens]
+    made_from = json.dumps([FORMAT, text, torch.__version__, __version__, ids])
+    path = cache_dir() / "heads" / f"{sha256(made_from.encode()).hexdigest()[:24]}.safetensors"
+    head = _read(path)
+    if head is None:
+        head = class_embeddings(clip, tokens)
+        _write(path, head)
+    return head
+
+
+def _read(path: Path) -> Tensor | None:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            head, checksum = file.get_tensor("head").clone(), file.metadata()["crc32"]
+    except Exception:  # none, or damaged: which can fail in any way
+        return None
+    return head if checksum == str(zlib.crc32(head.numpy())) else None
+
+
+def _write(path: Path, head: Tensor) -> None:
+    from safetensors.torch import save
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = save({"head": head}, metadata={"crc32": str(zlib.crc32(head.numpy()))})
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

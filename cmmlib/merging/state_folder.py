@@ -1,0 +1,183 @@
+"""The folder that a merge in progress lives in: ``state.json``, ``running-<generation>.safetensors``, ``lock``.
+
+A step writes the next generation of running tensors beside the present one; renaming ``state.json``, which names the
+generation, is the commit.  Until then the old state stands, from then on the new one does; what an interrupted step left
+is swept on opening.  Everything is flushed to disk before it gets its name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..files import read_json, sync_folder, write_flushed
+
+if TYPE_CHECKING:
+    from .accumulated import OnDisk, OnDiskDraft
+
+FORMAT, VERSION = "cmmlib state", 1
+_RUNNING = re.compile(r"running-[1-9][0-9]{0,8}\.safetensors")
+_OURS = re.compile(r"running-[1-9][0-9]{0,8}\.safetensors|\.running-[1-9][0-9]{0,8}\.safetensors\.tmp|\.state\.json\.tmp")
+
+
+class StateInUse(BlockingIOError):
+    """Another process is writing this state."""
+
+
+class StateFolder:
+    """A state on disk.
+
+    Args:
+        path: its folder, which need not exist yet.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+
+    def require_free(self) -> None:
+        """Raises FileExistsError if anything lies there but what an interrupted start left."""
+        ours = self.path.is_dir() and all(p.name == "lock" or _OURS.fullmatch(p.name) for p in self.path.iterdir())
+        if os.path.lexists(self.path) and not ours:
+            raise FileExistsError(f"{self.path} exists and is not empty; choose another name or remove it")
+
+    @contextlib.contextmanager
+    def created(self) -> Iterator[None]:
+        """Make the folder; if the block fails, nothing of it stays."""
+        is_new = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        except BaseException:
+            if is_new and not (self.path / "state.json").exists():
+                (self.path / "lock").unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    self.path.rmdir()
+            raise
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock, which the system releases when the process ends, however it ends.
+
+        Raises:
+            StateInUse: another process holds it.
+        """
+        import fcntl  # there is none on Windows, where all but states on disk works
+
+        with open(self.path / "lock", "ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StateInUse(f"{self.path} is in use by another process; try again when it has finished") from None
+            yield
+
+    def record(self) -> dict[str, Any]:
+        """The parsed ``state.json``.
+
+        Raises:
+            FileNotFoundError: there is no state here.
+            ValueError: it is damaged, or of another version of cmmlib.
+        """
+        file = self.path / "state.json"
+        if not file.is_file():
+            raise FileNotFoundError(f"{self.path} holds no state (no state.json); begin one with `cmm start`")
+        try:
+            record = read_json(file, limit=256 << 20)  # one of our own, which grows with every model
+        except ValueError as error:
+            raise ValueError(f"{file} is damaged ({error}); restore the state from a backup") from None
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise ValueError(f"{file} is not the state of a merge; begin one with `cmm start`")
+        if record.get("version") != VERSION:
+            raise ValueError(
+                f"{file} is a state of version {record.get('version')!r}, this cmmlib reads version {VERSION}; "
+                f"go on with the cmmlib that wrote it ({record.get('cmmlib')})"
+            )
+        fault = _fault(record)
+        if fault:
+            raise ValueError(f"{file} is damaged ({fault}); restore the state from a backup")
+        return record
+
+    def running(self, record: Mapping[str, Any]) -> OnDisk | None:
+        """The running tensors that ``record`` names; None before the first model.
+
+        Raises:
+            ValueError: the file is missing or damaged.
+        """
+        if record["running"] is None:
+            return None
+        path = self.path / record["running"]
+        if not path.is_file():
+            raise ValueError(f"{path} is missing, and {self.path / 'state.json'} names it; restore it from a backup")
+        from .accumulated import OnDisk  # needs torch, which `cmm status` need not wait for
+
+        return OnDisk(path)
+
+    def sweep(self, record: Mapping[str, Any]) -> None:
+        """Remove what an interrupted step left; only under the lock."""
+        for path in self.path.iterdir():
+            if _OURS.fullmatch(path.name) and path.name != record["running"]:
+                path.unlink(missing_ok=True)
+
+    def draft(self, generation: int, keys: Iterable[str]) -> OnDiskDraft:
+        from .accumulated import OnDiskDraft
+
+        return OnDiskDraft(self.path / f"running-{generation}.safetensors", keys)
+
+    def commit(self, record: Mapping[str, Any], draft: OnDiskDraft | None) -> None:
+        """Make ``draft`` and ``record`` what stands, or nothing; only under the lock."""
+        if draft is not None:
+            draft.close()
+            sync_folder(self.path)  # the file's name must be on disk before the JSON that names it
+        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_flushed(self.path / "state.json", text)
+
+    def abandon(self, draft: OnDiskDraft) -> None:
+        """Forget a draft after an error, unless the error came when it had just been committed."""
+        with contextlib.suppress(OSError, ValueError):
+            if self.record()["running"] == draft.path.name:
+                return
+        draft.discard()
+
+    def settle(self, record: Mapping[str, Any]) -> None:
+        """After the commit: make it last, and remove the generation before."""
+        sync_folder(self.path)
+        self.sweep(record)
+
+
+def _fault(record: Mapping[str, Any]) -> str | None:
+    """What is wrong with a state's JSON, as far as reading it on would stumble; None if nothing."""
+    kinds: dict[str, Any] = {
+        "method": str,
+        "parameters": dict,
+        "compute_dtype": str,
+        "reference_compat": bool,
+        "base": dict,
+        "layers": dict,
+        "running_norm": float,
+        "models": list,
+    }
+    for key, kind in kinds.items():
+        if not isinstance(record.get(key), kind):
+            return f"{key!r} is missing or no {kind.__name__}"
+    if not isinstance(record["base"].get("hash"), str) or not isinstance(record["base"].get("source"), str | None):
+        return "'base' lacks its hash or source"
+    layers = record["layers"]
+    if not all(isinstance(layers.get(k), list) and all(isinstance(n, str) for n in layers[k]) for k in _LAYERS):
+        return f"'layers' is not {', '.join(_LAYERS)}"
+    for model in record["models"]:
+        norm = model.get("history", {}).get("task_vector_norm") if isinstance(model, dict) else None
+        if not isinstance(norm, float) or not all(isinstance(model.get(k), str) for k in ("name", "hash", "time")):
+            return "'models' holds an entry without name, hash, time or norm"
+    running = record.get("running", "")
+    if running is not None and not (isinstance(running, str) and _RUNNING.fullmatch(running)):
+        return "'running' names no generation"
+    if (running is None) != (not record["models"]):
+        return "'running' and 'models' contradict each other"
+    return None
+
+
+_LAYERS = ("linear", "free", "transposed")

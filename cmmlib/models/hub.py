@@ -1,0 +1,181 @@
+"""The one place that speaks to a model hub."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fnmatch
+import glob
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from ..files import free_space
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+PROCESSOR_FILES = (
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "generation_config.json",
+    "chat_template.json",
+    "chat_template.jinja",
+)
+"""What a model's folder holds besides weights and configuration, and an export copies; nothing of it is run."""
+
+_WEIGHTS = ["config.json", "model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
+_WEIGHTS += ["adapter_config.json", "adapter_model.safetensors", *PROCESSOR_FILES]
+_PICKLED = ["pytorch_model.bin", "adapter_model.bin"]
+
+
+def model_files(names: Iterable[str]) -> list[str]:
+    """The files of a model's repository that are needed; ``.bin`` files only where there are no safetensors."""
+    names = sorted(names)
+    wanted = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in _WEIGHTS)]
+    if any(name.endswith(".safetensors") for name in wanted):
+        return wanted
+    return [*wanted, *(name for name in names if name in _PICKLED)]
+
+
+def fetch(model: str, revision: str | None = None) -> Path:
+    """Download (or find in the local cache) the weights and configuration of a hub id, and give their folder.
+
+    safetensors are preferred; ``pytorch_model.bin`` is fetched only where there are none.
+
+    Raises:
+        FileNotFoundError: ``model`` is neither a path nor a hub id, or the hub has no such model, or it is gated, or it
+            cannot be reached and the model is not in the local cache.
+        OSError: the disk is full.
+    """
+    if not _HUB_ID.fullmatch(model):
+        raise FileNotFoundError(f"{model}: no such file or folder, and not a hub id of the form owner/name")
+    folder = _download(model, _WEIGHTS, revision, "model")
+    if not any(folder.glob("*.safetensors")):
+        folder = _download(model, [*_WEIGHTS, *_PICKLED], revision, "model")
+    return folder
+
+
+def listing(repo: str, revision: str | None = None, kind: str = "model") -> tuple[str, list[str]]:
+    """What the hub holds now: the commit that ``revision`` (a branch, tag or commit; None for main) names, and its files.
+
+    Raises:
+        FileNotFoundError: see `fetch`; the cache is not asked.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    with _explained(repo, revision, kind):
+        try:
+            info = HfApi().repo_info(repo, revision=revision, repo_type=kind)
+        except (HfHubHTTPError, HFValidationError):
+            raise
+        except Exception as error:  # the network's own, as huggingface_hub's version has it
+            raise OfflineModeIsEnabled(str(error)) from None
+        return info.sha, sorted(entry.rfilename for entry in info.siblings)
+
+
+def download(repo: str, names: Sequence[str], commit: str, kind: str = "model") -> Path:
+    """Have these files of a repository in the local cache, and give the folder that they lie in.
+
+    Without a request where they are there already.
+
+    Raises:
+        FileNotFoundError: see `fetch`; or the cache holds only some of them and the hub cannot be reached.
+        OSError: the disk is full.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    found = [try_to_load_from_cache(repo, name, revision=commit, repo_type=kind) for name in names]
+    if found and all(isinstance(path, str) for path in found):  # no request, and no progress bar
+        return Path(found[0]).parents[len(PurePosixPath(names[0]).parts) - 1]
+    folder = _download(repo, [glob.escape(name) for name in names], commit, kind)
+    if missing := [name for name in names if not (folder / name).exists()]:
+        raise FileNotFoundError(f"{repo}: {', '.join(missing)} not in the local hub cache, and the hub cannot be reached")
+    return folder
+
+
+def _download(repo: str, patterns: list[str], revision: str | None, kind: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import DryRunError, HfHubHTTPError, LocalEntryNotFoundError
+
+    asked = {"repo_type": kind, "revision": revision, "allow_patterns": patterns}
+    with _explained(repo, revision, kind):
+        try:
+            files = snapshot_download(repo, **asked, dry_run=True, tqdm_class=_no_bar())
+        except DryRunError as error:  # the hub cannot be reached, or says no: the cache may do
+            try:
+                return Path(snapshot_download(repo, **asked, local_files_only=True))
+            except LocalEntryNotFoundError:
+                if isinstance(error.__cause__, HfHubHTTPError):
+                    raise error.__cause__ from None
+                raise
+        _require_space(Path(HF_HUB_CACHE), sum(file.file_size for file in files if file.will_download))
+        return Path(snapshot_download(repo, **asked))
+
+
+def _require_space(folder: Path, needed: int) -> None:
+    free = free_space(folder)
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"needs {needed / 1e9:.1f} GB in {folder}, {free / 1e9:.1f} GB free")
+
+
+def _no_bar() -> type:
+    from tqdm import tqdm
+
+    class Silent(tqdm):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **{**kwargs, "disable": True})
+
+    return Silent
+
+
+@contextlib.contextmanager
+def _explained(repo: str, revision: str | None, kind: str) -> Iterator[None]:
+    """What can go wrong between here and a hub, in words that say what to do."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    kind = {"dataset": "data set"}.get(kind, kind)
+    try:
+        yield
+        return
+    except GatedRepoError:
+        reason = "it is gated: accept its terms on the hub and log in with `hf auth login`"
+    except RepositoryNotFoundError:
+        reason = f"no such folder here, and no such {kind} on the hub (or a private one: log in with `hf auth login`)"
+    except RevisionNotFoundError:
+        reason = f"the hub has no revision {revision!r} of it"
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled):
+        reason = "no such folder here, not in the local hub cache, and the hub cannot be reached"
+    except HFValidationError:
+        reason = "no such file or folder, and not a hub id of the form owner/name"
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        reason = f"the hub refused it ({error})"
+        if status in (401, 403):
+            reason = f"the hub refuses access ({status}): log in with `hf auth login`, with a token that may read it"
+        elif status >= 500:
+            reason = f"not in the local hub cache, and the hub answers with error {status}: try again later"
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OSError(errno.ENOSPC, f"{repo}: {error.strerror}: free some, or set HF_HOME to another disk") from None
+        reason = f"the download failed, try again ({type(error).__name__}: {error})"
+    except Exception as error:  # the network's own: requests', httpx' or httpx2', as huggingface_hub's version has it
+        reason = f"the download failed, try again ({type(error).__name__}: {error})"
+    raise FileNotFoundError(f"{repo}: {reason}")

@@ -1,0 +1,53 @@
+"""A suite that is scored otherwise than by default."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from .suite import Suite
+
+if TYPE_CHECKING:  # datasets takes seconds to import
+    from datasets import Dataset
+    from pandas import DataFrame
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+class Variant:
+    """A suite that is scored otherwise: on fewer images, or in another precision.  Its scores are kept apart.
+
+    With a `limit` the floor(i · n / limit)-th images of a test set are taken: many data sets are sorted by class.
+    """
+
+    def __init__(self, suite: Suite, limit: int | None = None, precision: str = "float32") -> None:
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise ValueError(f"limit is {limit!r}: give a number of images per test set, at least 1, or None for all")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision is {precision!r}; choices: {', '.join(PRECISIONS)}")
+        self.suite, self.limit, self.precision = suite, limit, precision
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "suite":  # not there yet while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.suite, name)
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of the whole suite's, the limit and the precision."""
+        return sha256(f"{self.suite.content_hash} limit {self.limit} {self.precision}".encode()).hexdigest()
+
+    def test_set(self, task_name: str) -> Dataset:
+        """At most `limit` rows of the whole test set, evenly spaced."""
+        whole = self.suite.test_set(task_name)
+        if self.limit is None or len(whole) <= self.limit:
+            return whole
+        return whole.select([i * len(whole) // self.limit for i in range(self.limit)])
+
+    def test_set_key(self, task_name: str) -> str:
+        """The whole test set's, and the limit."""
+        return self.suite.test_set_key(task_name) + (f" limit {self.limit}" if self.limit else "")
+
+    def trained(self, backbone: str) -> DataFrame:
+        """None: those of the whole suite are of all images, in its own precision."""
+        return self.suite.trained(backbone).iloc[:0]

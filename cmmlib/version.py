@@ -1,0 +1,8 @@
+"""Which cmmlib this is."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("cmmlib")
+except PackageNotFoundError:  # run from a source tree that is not installed
+    __version__ = "0+unknown"
