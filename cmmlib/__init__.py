@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .analysis import metrics as metrics
     from .experiments.orders import task_order as task_order
     from .merging.merger import ContinualMerger as ContinualMerger
-    from .merging.merger import merge as merge
+    from .merging.merge import merge as merge
     from .merging.pareto import pareto_front as pareto_front
     from .methods import get_method as get_method
     from .methods import method as method
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "analysis.metrics": "metrics",
     "experiments.orders": "task_order",
-    "merging.merger": "ContinualMerger merge",
+    "merging.merge": "merge",
+    "merging.merger": "ContinualMerger",
     "merging.pareto": "pareto_front",
     "methods": "get_method method method_names",
     "version": "__version__",

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,28 @@ def write_flushed(path: Path, text: str) -> None:
     """Write a text file whole: to a temporary name, flushed, renamed."""
     with whole(path) as temporary:
         temporary.write_bytes(text.encode())
+
+
+@contextlib.contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """A temporary folder that becomes ``target`` when the block ends well, and vanishes when it does not."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        sync_folder(temporary)
+        os.replace(temporary, target)
+        sync_folder(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """`write_flushed`, with the folder that the file is in where there is none yet; gives the path back."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_flushed(path, text)
+    return path
 
 
 def free_space(folder: Path) -> int:

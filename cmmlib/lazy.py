@@ -13,8 +13,8 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
 
     Args:
         package: its ``__name__``.
-        homes: submodule → the names that the package offers from it, separated by spaces; its own name stands for the
-            submodule itself.
+        homes: submodule → the names that the package offers from it, separated by spaces.  Its own name stands for the
+            submodule itself, if nothing in it is called so; no other name may be that of a submodule.
     """
     home_of = {name: module for module, names in homes.items() for name in names.split()}
 
@@ -23,7 +23,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         home = home_of[name]
         module = import_module(f"{package}.{home}")
-        value = module if name == home.rpartition(".")[2] else getattr(module, name)
+        value = vars(module).get(name, module) if name == home.rpartition(".")[2] else getattr(module, name)
         setattr(sys.modules[package], name, value)
         return value
 

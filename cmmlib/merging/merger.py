@@ -1,31 +1,37 @@
-"""`ContinualMerger`: holds the state that the pure methods do not, and loops over the parameters."""
+"""`ContinualMerger`: a recipe, what stands, and the place where it lives."""
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..models.checkpoints import Model, Source, open_model, save_model
-from ..models.layer_kinds import layer_kinds
-from ..threads import side_by_side
-from .accumulated import Standing
-from .checks import Examined, examine, matched, require_new, warn_if_implausible
-from .session import origin, restore, save
-from .stepping import Inputs, LayerMap, Pairs, Step, Stepper, over_layers, square, tensors_of
+from ..methods import Method
+from ..models.saving import save_model
+from ..models.source import Model
+from .arrival import TimedReading, arrive, examine, require_new, warn_if_implausible, with_base_hash
+from .export import export_model
+from .history import history_frame
+from .home import FolderHome, Home, InMemoryHome, restored
+from .layer_map import LayerMap, layer_map_of
+from .merged import merged_model
+from .model_step import Started, merge_model
+from .progress import each_of
+from .recipe import Recipe, new_recipe
+from .standing import Standing
+from .state_folder import StateFolder
+from .state_record import warn_of_other_code
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class ContinualMerger(Stepper):
+class ContinualMerger:
     """Merges models into one as they arrive; none is kept.
 
     Like scikit-learn's ``partial_fit``: the constructor takes the base and hyper-parameters, ``add`` takes one
@@ -49,8 +55,13 @@ class ContinualMerger(Stepper):
         revision: commit, branch or tag of a hub id given as base.
         progress: show progress bars on the error stream, if that is a terminal.
         layer_map: how a layerwise method is applied to the layers of one model, as ``map`` is, such as
-            `cmmlib.experiments.cluster.RayLayers`; default: side by side on the CPU's threads.
+            `cmmlib.experiments.RayLayers`; default: side by side on the CPU's threads.
         **method_params: the method's hyper-parameters.
+
+    Attributes:
+        recipe: what is fixed (`cmmlib.merging.recipe.Recipe`).
+        standing: what stands after the models so far (`cmmlib.merging.standing.Standing`).
+        home: where the merge lives.
 
     Raises:
         ValueError: an unknown method or parameter, integer weights, or a 2-D tensor that may or may not belong to a linear
@@ -71,28 +82,60 @@ class ContinualMerger(Stepper):
         revision: str | None = None,
         progress: bool = False,
         layer_map: LayerMap | None = None,
-        **method_params,
+        **method_params: Any,
     ):
-        def opened() -> Source:
-            return open_model(base, role="base", revision=revision)
-
-        self._set_up(opened, method, method_params, compute_dtype, device, reference_compat, progress, layer_map)
-        self._origin = origin(base, self._base)
-        if self.method.layerwise or linear is not None:
-            self._kinds, self._transposed = layer_kinds(self._base, linear)
-        else:
-            self._kinds, self._transposed = dict.fromkeys(self._base.shapes, "other"), frozenset()
-        if self.method.check:
-            self.method.check(self.params, self._kinds)
+        recipe = new_recipe(
+            base,
+            method,
+            method_params,
+            compute_dtype=compute_dtype,
+            device=device,
+            reference_compat=reference_compat,
+            linear=linear,
+            revision=revision,
+        )
+        self._hold(recipe, Standing(), InMemoryHome(), progress, layer_map)
         self._save_every_step = Path(save_every_step) if save_every_step else None
+
+    def _hold(self, recipe: Recipe, standing: Standing, home: Home, progress: bool, layer_map: LayerMap | None) -> None:
+        self.recipe, self.standing, self.home = recipe, standing, home
+        self._each = each_of(recipe.keys, shown=progress)
+        self._layer_map = layer_map
+        self._save_every_step: Path | None = None
 
     def __len__(self) -> int:
         """Number of models merged so far."""
-        return len(self._now.models)
+        return len(self.standing.models)
 
     def __repr__(self) -> str:
-        params = "".join(f", {key}={value!r}" for key, value in self.params.items())
-        return f"ContinualMerger({self._base.label!r}, {self.method.name!r}{params}): {len(self)} models merged"
+        recipe = self.recipe
+        params = "".join(f", {key}={value!r}" for key, value in recipe.params.items())
+        return f"ContinualMerger({recipe.base.label!r}, {recipe.method.name!r}{params}): {len(self)} models merged"
+
+    @property
+    def method(self) -> Method:
+        """The method."""
+        return self.recipe.method
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """All hyper-parameters of the method."""
+        return self.recipe.params
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Of the accumulated tensors."""
+        return self.recipe.compute_dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.recipe.device
+
+    @property
+    def config(self) -> dict[str, Any] | None:
+        """The ``config.json`` that belongs to `merged`, where the base has one; of a CLIP model the vision tower's."""
+        return self.recipe.config
 
     @property
     def history(self) -> pd.DataFrame:
@@ -102,12 +145,7 @@ class ContinualMerger(Stepper):
         ``read_seconds`` and ``merge_seconds``; and the method's own quantities, those that it reports per layer as
         ``_mean``, ``_min`` and ``_max`` over layers.
         """
-        import pandas as pd
-
-        rows = [{"name": model["name"], **model["history"]} for model in self._now.models]
-        columns = ["name", "task_vector_norm", "merged_norm", "read_seconds", "merge_seconds"]
-        frame = pd.DataFrame(rows, columns=columns if not rows else None)
-        return frame.set_axis(range(1, len(frame) + 1)).rename_axis("step")
+        return history_frame(self.standing)
 
     def add(
         self, model: Model, name: str | None = None, *, revision: str | None = None, allow_repeat: bool = False
@@ -131,61 +169,34 @@ class ContinualMerger(Stepper):
 
         Warns if the task vector is so large that the model is hardly fine-tuned from this base.
         """
-        with self._home.current(self._now):
-            t = len(self) + 1
-            source = open_model(model, role=f"model {t}", revision=revision, base=self._base)
-            name = name or _file_name(model) or f"model_{t}"
-            source = matched(self._base, source)
-            target = self._step_folder(t, name)
-            start, self._reading = time.perf_counter(), 0.0
-            stamp = source.stamp(), self._base.stamp()
-            found = self._examine(source, allow_repeat)
-            now = self._now
-            context = self._context(now, t)
-            survey = self.method.survey and self.method.survey(Pairs(self, source), context, **self.params)
-            draft = self._home.draft(now, self._keys, self._needed())
+        with self.home.current(self.standing):
+            number = len(self) + 1
+            arrival = arrive(self.recipe, model, name, number, revision)
+            target = self._step_folder(number, arrival.name)
+            started = Started(time.perf_counter(), TimedReading())
+            examined = examine(self.recipe, arrival.source, started.read, self._each("checking"))
+            self.recipe = recipe = with_base_hash(self.recipe, examined)
+            if recipe.recorded and not allow_repeat:
+                require_new(arrival.source, examined, self.standing)
+            warn_if_implausible(arrival.source, recipe.base, examined)
+            apply = layer_map_of(recipe, self._layer_map, self.home.layers_at_once)
+            draft = self.home.draft(recipe, self.standing)
             try:
-                reports, squares = [], []
-                inputs = (self._inputs(key, source, survey) for key in self._each("merging"))
-                stepped = self._mapped(Step(self.method, self.params), inputs)
-                for key, (value, report) in zip(self._keys, stepped, strict=True):
-                    reports += [report] if report else []
-                    squares += [square(tensor) for tensor in tensors_of(value)]
-                    draft.put(key, value)
-                model_entry = {
-                    "name": name,
-                    **origin(model, source),
-                    "hash": found.content_hash,
-                    "time": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "history": {"task_vector_norm": found.norm},
-                }
-                new = Standing(draft, math.sqrt(math.fsum(squares)), (*now.models, model_entry))
-                merged_norm = new.norm
-                if self.method.finish:
-                    merged_norm = math.sqrt(math.fsum(square(self._finished(key, new)) for key in self._each("scaling")))
-                seconds = time.perf_counter() - start
-                row = {
-                    "merged_norm": merged_norm,
-                    "read_seconds": self._reading,
-                    "merge_seconds": seconds - self._reading,
-                    **(self.method.summary(self._context(new, t), **self.params) if self.method.summary else {}),
-                    **over_layers(reports),
-                }
-                # no JSON holds NaN or infinity
-                model_entry["history"] |= {key: value if math.isfinite(value) else None for key, value in row.items()}
-                if (source.stamp(), self._base.stamp()) != stamp:
-                    raise ValueError(f"{source.label} or {self._base.label} changed while it was read; nothing was merged")
+                new = merge_model(
+                    recipe, self.standing, arrival, examined, draft, started=started, apply=apply, each=self._each
+                )
+                arrival.require_unchanged(recipe.base)
                 if target is not None:
-                    save_model(self._collected(new, None), target, self.config)
-                self._home.commit(new, draft)
+                    save_model(merged_model(recipe, new), target, recipe.config)
+                self.home.commit(recipe, new, draft)
             except BaseException:
-                self._home.abandon(draft)
+                self.home.abandon(draft)
                 raise
-            self._now = new
-            self._home.settle(new)
+            self.standing = new
+            self.home.settle(recipe, new)
         return self
 
-    def save(self, folder: str | os.PathLike) -> None:
+    def save(self, folder: str | os.PathLike[str]) -> None:
         """Write all that is needed to go on, in another process or on another day, into a new folder.
 
         The merger itself stays in memory; `load` gives one that lives in the folder.
@@ -194,11 +205,11 @@ class ContinualMerger(Stepper):
             FileExistsError: the folder is not empty.
             OSError: no disk space.
         """
-        save(self, folder)
+        FolderHome(StateFolder(folder)).begin(self.recipe, self.standing)
 
     def export(
         self,
-        folder: str | os.PathLike,
+        folder: str | os.PathLike[str],
         *,
         dtype: torch.dtype | None = None,
         whole: bool = False,
@@ -218,15 +229,21 @@ class ContinualMerger(Stepper):
             ValueError: no model has been added, or ``whole`` where the base is not a whole CLIP model.
             OSError: no disk space.
         """
-        from .export import export
-
-        with self._home.current(self._now):
-            return export(self, folder, dtype=dtype, whole=whole, max_shard_bytes=max_shard_bytes)
+        with self.home.current(self.standing):
+            return export_model(
+                self.recipe,
+                self.standing,
+                folder,
+                dtype=dtype,
+                whole=whole,
+                max_shard_bytes=max_shard_bytes,
+                keys=self._each("exporting"),
+            )
 
     @classmethod
     def load(
         cls,
-        folder: str | os.PathLike,
+        folder: str | os.PathLike[str],
         *,
         base: Model | None = None,
         device: str | torch.device | None = None,
@@ -246,8 +263,10 @@ class ContinualMerger(Stepper):
             ValueError: it is damaged or of another version, or the base is another one.
             StateInUse: another process is writing it.
         """
+        recipe, standing, home = restored(folder, base, device)
+        warn_of_other_code(recipe, home.folder.path)
         merger = cls.__new__(cls)
-        restore(merger, folder, base, device, progress, layer_map)
+        merger._hold(recipe, standing, home, progress, layer_map)
         return merger
 
     def merged(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
@@ -259,77 +278,14 @@ class ContinualMerger(Stepper):
         Raises:
             ValueError: no model has been added.
         """
-        with self._home.current(self._now):
-            return self._collected(self._now, dtype)
+        with self.home.current(self.standing):
+            return merged_model(self.recipe, self.standing, dtype)
 
-    def _collected(self, now: Standing, dtype: torch.dtype | None) -> dict[str, Tensor]:
-        tensors = dict(self._merged_tensors(now, dtype, self._keys))
-        result = {own_name: tensors[key] for key, own_name in self._base.names.items()}
-        return result | {alias: tensors[kept] for alias, kept in self._base.tied.items()}
-
-    def _mapped(self, step: Step, inputs: Iterator[Inputs]) -> Iterator:
-        if self._layer_map and self.method.layerwise:
-            return self._layer_map(step, inputs)
-        if self.method.layerwise and self.device.type == "cpu":
-            # a merge that lives in a folder is to take little memory: one layer at a time
-            return side_by_side(step, inputs, at_most=1 if self._home.on_disk else None)
-        return map(step, inputs)
-
-    def _examine(self, source: Source, allow_repeat: bool) -> Examined:
-        """Read the whole model once, and refuse it or warn of it."""
-        found = examine(
-            self._base,
-            source,
-            self._read_stored,
-            lambda tensor: tensor.to(self.device, self.compute_dtype),
-            keys=self._each("checking"),
-            hash_base=self._base_hash is None or self._home.on_disk,
-        )
-        if self._base_hash is None:
-            self._base_hash = found.base_hash
-        if found.base_hash not in (None, self._base_hash):
-            raise self._wrong_base("another content")
-        if self._home.on_disk and not allow_repeat:
-            require_new(source, found, self._now.models)
-        warn_if_implausible(source, self._base, found)
-        return found
-
-    def _step_folder(self, t: int, name: str) -> Path | None:
+    def _step_folder(self, number: int, name: str) -> Path | None:
         if self._save_every_step is None:
             return None
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-        target = self._save_every_step / f"step_{t:02d}_{safe}"
+        target = self._save_every_step / f"step_{number:02d}_{safe}"
         if target.exists():
             raise FileExistsError(f"{target} exists; give save_every_step a new folder")
         return target
-
-
-def _file_name(model: Model) -> str:
-    """The name of a model given by path or hub id: of its folder, or its file without the ending; else nothing."""
-    if not isinstance(model, str | os.PathLike):
-        return ""
-    path = Path(model)
-    stem = path.name.removesuffix(".safetensors").removesuffix(".bin")
-    return path.resolve().parent.name if stem != path.name and stem in ("model", "pytorch_model") else stem
-
-
-def merge(base: Model, models: Iterable[Model], *, method: str = "opcm", **params) -> dict[str, Tensor]:
-    """Merge ``models``, in the order given, in one call.
-
-    Args:
-        base, models: see `ContinualMerger`.
-        method: name of a registered method.
-        **params: all other arguments of `ContinualMerger`, the method's hyper-parameters among them.
-
-    Raises:
-        ValueError: an empty sequence, and whatever `ContinualMerger` raises.
-    """
-    if isinstance(models, (str, os.PathLike, torch.nn.Module, Mapping)):
-        what = f"path {str(models)!r}" if isinstance(models, str | os.PathLike) else type(models).__name__
-        raise ValueError(f"models: expected a sequence of models, got the single {what}; put it in a list")
-    merger = ContinualMerger(base, method, **params)
-    for model in models:  # which may be a generator: none is kept
-        merger.add(model)
-    if not len(merger):
-        raise ValueError("models: nothing to merge, the sequence is empty")
-    return merger.merged()

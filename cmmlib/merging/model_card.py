@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .merger import ContinualMerger
+from .recipe import Recipe
+from .standing import Standing
+from .state_record import to_record
 
 
-def model_card(merger: ContinualMerger, *, whole: bool) -> str:
+def model_card(recipe: Recipe, standing: Standing, *, whole: bool = False) -> str:
     """README.md of an exported model: lineage in Markdown, licence fields left for the user.
 
     Names come from file names and strangers, so they are quoted for YAML and escaped for Markdown.
-    """
-    from .session import about
 
-    facts = about(merger)
+    Args:
+        recipe: as `cmmlib.merging.state_record.on_record` gives it, with hashes and versions.
+        whole: whether it is a complete CLIP model.
+    """
+    facts = to_record(recipe, standing)
     base = facts["base"]
-    given = base["source"] or merger._base.label
+    given = base["source"] or recipe.base.label
     parameters = ", ".join(f"{key} = {json.dumps(value)}" for key, value in facts["parameters"].items()) or "none"
     rows = "\n".join(
         f"| {number} | {_cell(model['name'])} | {_cell(model['source'] or 'in memory')} | {model['revision'] or ''} "
         f"| `{model['hash']}` | {model['history']['task_vector_norm']:.6g} | {model['time']} |"
-        for number, model in enumerate(merger._now.models, 1)
+        for number, model in enumerate(standing.models, 1)
     )
     what = "A complete CLIP model: the merged vision tower with the base's other parts." if whole else "A merged model."
     return f"""---
@@ -41,7 +43,7 @@ tags:
 
 {what} Made by cmmlib {_cell(facts["cmmlib"])}, computed in {facts["compute_dtype"]} with torch {facts["torch"]}.
 
-* Method: `{facts["method"]}` ({merger.method.paper or "no paper named"}), parameters: {_cell(parameters)}
+* Method: `{facts["method"]}` ({recipe.method.paper or "no paper named"}), parameters: {_cell(parameters)}
 * Base: {_cell(given)}{f", revision {base['revision']}" if base["revision"] else ""}, content hash `{base["hash"]}`
 * Reference compatibility: {"on" if facts["reference_compat"] else "off"}
 

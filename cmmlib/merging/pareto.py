@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ..methods.exact import Front, Weight, minimise
 from ..methods.losses import Space, quadratic
-from ..models.checkpoints import Model, open_model
-from ..models.layer_kinds import layer_kinds
+from ..models.architecture import layer_kinds
+from ..models.opening import open_model
+from ..models.source import Model
 from ..threads import side_by_side
 
 Weights = dict[Weight, dict[str, Tensor]]

@@ -11,18 +11,27 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..files import read_json, sync_folder, write_flushed
+from ..locks import Timeout, file_lock
+from .state_json import FORMAT, VERSION, fault_of
 
-if TYPE_CHECKING:
-    from .accumulated import OnDisk, OnDiskDraft
-
-FORMAT, VERSION = "cmmlib state", 1
-_RUNNING = re.compile(r"running-[1-9][0-9]{0,8}\.safetensors")
 _OURS = re.compile(r"running-[1-9][0-9]{0,8}\.safetensors|\.running-[1-9][0-9]{0,8}\.safetensors\.tmp|\.state\.json\.tmp")
+
+
+class Generation(Protocol):
+    """A file of accumulated tensors that is being written (`cmmlib.merging.accumulated.OnDiskDraft`)."""
+
+    path: Path
+
+    def close(self) -> object:
+        """Have it whole on disk, under its name."""
+
+    def discard(self) -> None:
+        """Forget it."""
 
 
 class StateInUse(BlockingIOError):
@@ -66,14 +75,15 @@ class StateFolder:
         Raises:
             StateInUse: another process holds it.
         """
-        import fcntl  # there is none on Windows, where all but states on disk works
-
-        with open(self.path / "lock", "ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StateInUse(f"{self.path} is in use by another process; try again when it has finished") from None
+        lock = file_lock(self.path / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StateInUse(f"{self.path} is in use by another process; try again when it has finished") from None
+        try:
             yield
+        finally:
+            lock.release()
 
     def record(self) -> dict[str, Any]:
         """The parsed ``state.json``.
@@ -96,25 +106,21 @@ class StateFolder:
                 f"{file} is a state of version {record.get('version')!r}, this cmmlib reads version {VERSION}; "
                 f"go on with the cmmlib that wrote it ({record.get('cmmlib')})"
             )
-        fault = _fault(record)
+        fault = fault_of(record)
         if fault:
             raise ValueError(f"{file} is damaged ({fault}); restore the state from a backup")
         return record
 
-    def running(self, record: Mapping[str, Any]) -> OnDisk | None:
-        """The running tensors that ``record`` names; None before the first model.
+    def generation(self, name: str) -> Path:
+        """The file of accumulated tensors that the record names.
 
         Raises:
-            ValueError: the file is missing or damaged.
+            ValueError: it is missing.
         """
-        if record["running"] is None:
-            return None
-        path = self.path / record["running"]
+        path = self.path / name
         if not path.is_file():
             raise ValueError(f"{path} is missing, and {self.path / 'state.json'} names it; restore it from a backup")
-        from .accumulated import OnDisk  # needs torch, which `cmm status` need not wait for
-
-        return OnDisk(path)
+        return path
 
     def sweep(self, record: Mapping[str, Any]) -> None:
         """Remove what an interrupted step left; only under the lock."""
@@ -122,12 +128,7 @@ class StateFolder:
             if _OURS.fullmatch(path.name) and path.name != record["running"]:
                 path.unlink(missing_ok=True)
 
-    def draft(self, generation: int, keys: Iterable[str]) -> OnDiskDraft:
-        from .accumulated import OnDiskDraft
-
-        return OnDiskDraft(self.path / f"running-{generation}.safetensors", keys)
-
-    def commit(self, record: Mapping[str, Any], draft: OnDiskDraft | None) -> None:
+    def commit(self, record: Mapping[str, Any], draft: Generation | None) -> None:
         """Make ``draft`` and ``record`` what stands, or nothing; only under the lock."""
         if draft is not None:
             draft.close()
@@ -135,7 +136,7 @@ class StateFolder:
         text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_flushed(self.path / "state.json", text)
 
-    def abandon(self, draft: OnDiskDraft) -> None:
+    def abandon(self, draft: Generation) -> None:
         """Forget a draft after an error, unless the error came when it had just been committed."""
         with contextlib.suppress(OSError, ValueError):
             if self.record()["running"] == draft.path.name:
@@ -146,38 +147,3 @@ class StateFolder:
         """After the commit: make it last, and remove the generation before."""
         sync_folder(self.path)
         self.sweep(record)
-
-
-def _fault(record: Mapping[str, Any]) -> str | None:
-    """What is wrong with a state's JSON, as far as reading it on would stumble; None if nothing."""
-    kinds: dict[str, Any] = {
-        "method": str,
-        "parameters": dict,
-        "compute_dtype": str,
-        "reference_compat": bool,
-        "base": dict,
-        "layers": dict,
-        "running_norm": float,
-        "models": list,
-    }
-    for key, kind in kinds.items():
-        if not isinstance(record.get(key), kind):
-            return f"{key!r} is missing or no {kind.__name__}"
-    if not isinstance(record["base"].get("hash"), str) or not isinstance(record["base"].get("source"), str | None):
-        return "'base' lacks its hash or source"
-    layers = record["layers"]
-    if not all(isinstance(layers.get(k), list) and all(isinstance(n, str) for n in layers[k]) for k in _LAYERS):
-        return f"'layers' is not {', '.join(_LAYERS)}"
-    for model in record["models"]:
-        norm = model.get("history", {}).get("task_vector_norm") if isinstance(model, dict) else None
-        if not isinstance(norm, float) or not all(isinstance(model.get(k), str) for k in ("name", "hash", "time")):
-            return "'models' holds an entry without name, hash, time or norm"
-    running = record.get("running", "")
-    if running is not None and not (isinstance(running, str) and _RUNNING.fullmatch(running)):
-        return "'running' names no generation"
-    if (running is None) != (not record["models"]):
-        return "'running' and 'models' contradict each other"
-    return None
-
-
-_LAYERS = ("linear", "free", "transposed")

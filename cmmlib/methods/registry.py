@@ -6,12 +6,15 @@ A method is a pure function of one parameter tensor at a time::
     def weight_average(merged, task_vector, ctx):
         return merged + (task_vector - merged) / ctx.t
 
-``merged`` is what the method has accumulated for this parameter so far (zeros before the first model),
-``task_vector`` is the new model's parameter minus the base's, and what is returned becomes the next
-``merged``.  Keyword-only arguments are the method's hyper-parameters; their annotations are checked.
-A function may return ``(merged, {"quantity": number})``; the numbers are summarised over layers in the history.
-``merged`` may also be a dict of named tensors of any shape, if the method returns one (before the first model it is zeros
-all the same); then the method's ``finish`` turns it into the task vector.
+``merged`` is what the method has accumulated for this parameter so far: zeros before the first model. ``task_vector`` is the
+new model's parameter minus the base's. What is returned becomes the next ``merged``. Keyword-only arguments are the
+method's hyper-parameters; values are checked against their annotations.
+
+A method may also return ``(merged, {"quantity": number})``. The history then has mean, minimum and maximum of each number
+over the parameters that report it.
+
+What is accumulated may be a dict of tensors of any shapes instead. Then the method's ``finish`` turns it into the task
+vector. Before the first model ``merged`` is zeros all the same.
 """
 
 from __future__ import annotations
@@ -46,13 +49,13 @@ class Context:
     """What a method may know besides the two tensors.
 
     Attributes:
-        t: 1-based number of the model being merged (in ``finish``: of models merged).
+        t: number of the model being merged, from 1; in ``finish`` and ``summary`` the number of models merged.
         name: the parameter's name, without the ``vision_model.`` prefix.
         kind: what sort of parameter it is.
-        mean_norm: mean over models of the task vector's norm, over all parameters; in a step, of the models before.
-        running_norm: norm of the accumulated tensors over all parameters; in a step, before it.
+        mean_norm: mean of the task vectors' norms, each over all parameters; in a step, of the models before this one.
+        running_norm: norm of what is accumulated, over all parameters; in a step, as it was before this model.
         survey: what the method's ``survey`` returned for this model.
-        reference_compat: reproduce the published code where it departs from the paper.
+        reference_compat: whether to do as the published code does where it departs from the paper.
         base: the base's parameter W0, for methods that are defined on weights; not in ``survey``.
     """
 
@@ -68,13 +71,14 @@ class Context:
 
 @dataclass(frozen=True)
 class Interval:
-    """Bounds of a number, for ``Annotated[float, Interval(0, 1)]``; ``open`` leaves out the lower bound."""
+    """Bounds of a number, as in ``Annotated[float, Interval(0, 1)]``. With ``open`` the lower bound itself is left out."""
 
     low: float = float("-inf")
     high: float = float("inf")
     open: bool = False
 
     def holds(self, value: float) -> bool:
+        """Whether ``value`` lies within the bounds."""
         return (value > self.low if self.open else value >= self.low) and value <= self.high
 
     def __str__(self) -> str:
@@ -88,15 +92,15 @@ class Method:
     Attributes:
         step: the pure function described at the top of this module.
         paper: link to its source.
-        survey: ``survey(pairs, ctx, **params)``, run once per model before its steps; ``pairs`` may be iterated
-            several times and yields ``(merged, task_vector)`` for every parameter.  For whole-model quantities.
-        finish: ``finish(merged, ctx, **params)`` gives the final task vector of one parameter (default: as it is; needed
-            where ``merged`` is a dict of tensors).
-        summary: ``summary(ctx, **params)`` gives whole-model quantities for the history.
-        check: ``check(params, layers)`` raises ValueError for parameters that do not go together;
-            ``layers`` maps parameter names to kinds.
-        layerwise: whether the method treats linear layers in a way of their own, so that kinds must be known.
-        order_free: whether the final model does not depend on the order (to rounding).
+        survey: ``survey(pairs, ctx, **params)``, run once per model before its steps, for quantities of the whole model.
+            ``pairs`` yields ``(merged, task_vector)`` for every parameter, and can be iterated several times.
+        finish: ``finish(merged, ctx, **params)`` gives the final task vector of one parameter. Without it that is
+            ``merged``, which then must be a tensor.
+        summary: ``summary(ctx, **params)`` gives numbers about the whole model for the history.
+        check: ``check(params, layers)`` raises ValueError where parameters do not go together, or do not fit the model:
+            ``layers`` maps names of parameters to their kinds.
+        layerwise: whether linear layers are treated differently from the rest, so that kinds must be known.
+        order_free: whether the final model is the same for every order of the models, up to rounding.
         keeps_first: whether merging a single model returns that model.
     """
 
@@ -117,10 +121,10 @@ class Method:
         return {p.name: p.default for p in _hyper_parameters(self.step)}
 
     def resolve(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """All hyper-parameters, checked and in canonical types (``1`` for a float becomes ``1.0``).
+        """All hyper-parameters, checked, in canonical types (``1`` for a float becomes ``1.0``) and with defaults filled in.
 
         Raises:
-            ValueError: an unknown hyper-parameter, a missing one, or a value outside its type or range.
+            ValueError: a hyper-parameter is unknown or missing, or its value is of another type or out of range.
         """
         known = {p.name: p for p in _hyper_parameters(self.step)}
         unknown = sorted(set(params) - set(known))
@@ -140,13 +144,13 @@ class Method:
 
     @cached_property
     def source_hash(self) -> str:
-        """Hash of the code that decides the method's results: its module and those beside it that it imports.
+        """Hash of the code that decides the method's results; comments and docstrings do not count.
 
-        A method in a module of the user's is hashed with all of that module, one defined in a notebook by its own functions
-        alone.  Comments and docstrings do not count.
+        For a method of cmmlib that is its module and all of this package that it imports, but for this module. For one in
+        a module of the user's it is that module, for one in a notebook the method's own functions.
 
         Raises:
-            ValueError: the source cannot be had, as of what is typed into a plain interpreter.
+            ValueError: Python cannot find the source, as with what is typed into a plain interpreter.
         """
         return code_hash(_sources(self))
 
@@ -159,26 +163,39 @@ _METHODS: dict[str, Method] = {}
 
 
 def method(function: Callable[..., Any] | None = None, *, name: str | None = None, paper: str = "", **options: Any):
-    """Register a step function as a merge method under its own name; see the top of this module.
+    """Register the step function below as a merge method; see the top of this module.
 
-    The name then works wherever a method's name does.  ``options`` are the fields of `Method`.  Registering a name
-    again replaces it, so that a notebook cell can be run twice; the names that ship with cmmlib are protected.
+    Its name then works wherever a method's name does. Registering a name again replaces the method, so that a notebook
+    cell can be run twice; but the names that ship with cmmlib are protected.
+
+    Args:
+        name: of the method. Default: that of the function.
+        paper: link to its source.
+        options: other fields of `Method`.
 
     Raises:
-        ValueError: the name belongs to a method of cmmlib.
+        ValueError: as in `register`.
     """
 
-    def register(step: Callable[..., Any]) -> Callable[..., Any]:
-        key = name or step.__name__
-        if key in _METHODS and _is_ours(_METHODS[key].step) and not _is_ours(step):
-            raise ValueError(f"the name {key!r} belongs to a method of cmmlib; choose another")
-        for parameter in _hyper_parameters(step):
-            if parameter.name in RESERVED:
-                raise ValueError(f"method {key!r}: ContinualMerger takes {parameter.name!r} itself; name it differently")
-        _METHODS[key] = Method(key, step, paper, **options)
+    def registered(step: Callable[..., Any]) -> Callable[..., Any]:
+        register(Method(name or step.__name__, step, paper, **options))
         return step
 
-    return register if function is None else register(function)
+    return registered if function is None else registered(function)
+
+
+def register(new: Method) -> None:
+    """Make a method known under its name, as `method` does with the function below it.
+
+    Raises:
+        ValueError: a method of cmmlib has this name, or the merger an argument that is named as a hyper-parameter.
+    """
+    if new.name in _METHODS and _is_ours(_METHODS[new.name].step) and not _is_ours(new.step):
+        raise ValueError(f"the name {new.name!r} belongs to a method of cmmlib; choose another")
+    for parameter in _hyper_parameters(new.step):
+        if parameter.name in RESERVED:
+            raise ValueError(f"method {new.name!r}: ContinualMerger takes {parameter.name!r} itself; name it differently")
+    _METHODS[new.name] = new
 
 
 def get_method(name: str) -> Method:
@@ -194,12 +211,12 @@ def get_method(name: str) -> Method:
 
 
 def method_names() -> list[str]:
-    """Names of all registered methods."""
+    """Names of all registered methods, sorted."""
     return sorted(_METHODS)
 
 
 def code_hash(sources: Iterable[str]) -> str:
-    """Hash of what Python sources do: comments, docstrings and layout do not count."""
+    """Hash (16 hexadecimal digits) of what Python sources do: comments, docstrings and layout do not count."""
     digest = hashlib.sha256()
     for source in sources:
         tree = ast.parse(textwrap.dedent(source))
@@ -219,7 +236,7 @@ def _hyper_parameters(step: Callable[..., Any]) -> Iterable[inspect.Parameter]:
 
 
 def _canonical(value: Any, hint: Any) -> Any:
-    """``value`` as the type that ``hint`` asks for; ValueError says what was expected."""
+    """``value`` in the type that ``hint`` asks for; a ValueError says what was expected where it does not fit."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
@@ -257,6 +274,7 @@ def _canonical(value: Any, hint: Any) -> Any:
 
 
 def _sources(method: Method) -> list[str]:
+    """The sources that `Method.source_hash` covers."""
     package = __name__.rpartition(".")[0]
     if not method.step.__module__.startswith(package + "."):
         functions = [method.step, method.survey, method.finish, method.summary]

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,21 @@ import torch
 from torch import Tensor
 
 from ..files import read_config
-from ..merging.checks import require_floats
-from .checkpoints import Source, content_hash, open_tensors
+from .content_hash import content_hash
 from .names import PREFIX
+from .source import Source, require_floats
 
 _INITS = (True, False, None, "gaussian", "eva", "orthogonal")  # those that leave the base's weights alone
 _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight")
 
 
-def open_adapter(folder: Path, base: Source | None) -> Source:
-    """The model that an adapter makes of ``base``.
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter rather than a model."""
+    return (folder / "adapter_config.json").is_file()
+
+
+def open_adapter(folder: Path, base: Source | None, opened: Callable[[Path], Source]) -> Source:
+    """The model that an adapter makes of ``base``; ``opened`` gives the tensors in its weights' file.
 
     Its tensors are float32, or wider where the base is; whole tensors that the adapter brings along (``modules_to_save``,
     trained biases) take the place of the base's.
@@ -41,7 +47,7 @@ def open_adapter(folder: Path, base: Source | None) -> Source:
     name = next((n for n in ("adapter_model.safetensors", "adapter_model.bin") if (folder / n).is_file()), None)
     if name is None:
         raise FileNotFoundError(f"{folder} holds an adapter_config.json, but no adapter_model.safetensors")
-    adapter = open_tensors(folder / name)
+    adapter = opened(folder / name)
     require_floats(adapter)
     pairs: dict[str, dict[str, str]] = {}
     replaced: dict[str, str] = {}

@@ -7,10 +7,12 @@ import errno
 import fnmatch
 import glob
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ..files import free_space
+from .source import Source
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 PROCESSOR_FILES = (
@@ -43,6 +45,16 @@ def model_files(names: Iterable[str]) -> list[str]:
     if any(name.endswith(".safetensors") for name in wanted):
         return wanted
     return [*wanted, *(name for name in names if name in _PICKLED)]
+
+
+def open_repository(repo: str, revision: str | None, opened: Callable[[Path], Source]) -> Source:
+    """The model of a hub id, by what opens the folder that its files lie in; its revision is the commit.
+
+    Raises:
+        FileNotFoundError, OSError: see `fetch`.
+    """
+    folder = fetch(repo, revision)
+    return replace(opened(folder), revision=folder.name)  # a snapshot's folder is named after the commit
 
 
 def fetch(model: str, revision: str | None = None) -> Path:

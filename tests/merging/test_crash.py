@@ -25,8 +25,8 @@ import pytest
 import torch
 
 from cmmlib import ContinualMerger
-from cmmlib.models import stream
-from cmmlib.models.stream import Writer, header_room
+from cmmlib.models import safetensors_writer
+from cmmlib.models.safetensors_writer import Writer, header_room
 
 
 def prepare(root: Path, megabytes: float) -> None:
@@ -76,7 +76,7 @@ def check(root: Path, state: Path, out: Path) -> str:
 def child(root: Path, state: Path, out: Path, pipe: int) -> None:
     """Runs in a fork: says when it writes first, and how long after that it wrote last."""
     first, last = 0.0, 0.0
-    write, replace = stream._write, os.replace
+    write, replace = safetensors_writer.write_some, os.replace
 
     def note() -> None:
         nonlocal first, last
@@ -94,7 +94,7 @@ def child(root: Path, state: Path, out: Path, pipe: int) -> None:
 
         return wrapped
 
-    stream._write, os.replace = noted(write), noted(replace)
+    safetensors_writer.write_some, os.replace = noted(write), noted(replace)
     code = 1
     try:
         work(root, state, out)

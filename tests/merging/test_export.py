@@ -145,9 +145,9 @@ def test_the_folder_holds_processor_files_and_a_card_and_no_code(merger: Continu
     card = (out / "README.md").read_text()
     header = card.split("---\n")[1]
     assert "license:\n" in header
-    for model in merger._now.models:
+    for model in merger.standing.models:
         assert model["name"] in card and model["hash"] in card
-    assert merger._home.about["base"]["hash"] in card and "alpha = 0.5" in card and "`opcm`" in card
+    assert merger.recipe.base_hash in card and "alpha = 0.5" in card and "`opcm`" in card
     assert card.index("one") < card.index("two")
 
 

@@ -217,9 +217,12 @@ def test_modules_decide_for_linear_layers_embeddings_convolutions_and_buffers():
             self.register_buffer("mask", torch.randn(3, 3))
 
     merger = ContinualMerger(Net(), "opcm")
-    linear = {key for key, kind in merger._kinds.items() if kind == "linear"}
+    linear = {key for key, kind in merger.recipe.kinds.items() if kind == "linear"}
     assert linear == {"fc.weight"}
-    assert merger._kinds["free"] == "free" and merger._kinds["embed.weight"] == merger._kinds["mask"] == "other"
+    assert (
+        merger.recipe.kinds["free"] == "free"
+        and merger.recipe.kinds["embed.weight"] == merger.recipe.kinds["mask"] == "other"
+    )
 
 
 @pytest.mark.parametrize(
@@ -250,7 +253,7 @@ def test_only_model_classes_are_built_from_a_configuration(
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": [architecture]}))
     monkeypatch.setattr(transformers, "set_seed", lambda *_: pytest.fail("called"))
-    assert ContinualMerger(tmp_path, "opcm")._transposed  # falls back on the model type's own class
+    assert ContinualMerger(tmp_path, "opcm").recipe.transposed  # falls back on the model type's own class
 
 
 # ---------------------------------------------------------------------------------------------- what it gives
@@ -555,7 +558,7 @@ def test_a_failure_at_any_point_changes_nothing(where: str, toy: tuple, tmp_path
     faulty = True
     with monkeypatch.context() as patch, pytest.raises((RuntimeError, ValueError, KeyboardInterrupt)):
         if where == "save":
-            patch.setattr("cmmlib.models.checkpoints.Writer", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr("cmmlib.models.saving.Writer", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         merger.add(models[1])
     faulty = False
     assert same(merger.merged(), before) and merger.history.equals(history) and len(merger) == 1

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
 from cmmlib import ContinualMerger, merge
-from cmmlib.models.checkpoints import open_model, save_model, written_whole
+from cmmlib.files import written_whole
+from cmmlib.models import open_model, save_model
 
 from ..helpers.hub import COMMIT, NOWHERE, Hub, child, environment, running
 
@@ -317,7 +318,7 @@ def _bin() -> bytes:
 
 
 SCRIPT = """
-from cmmlib.models.checkpoints import open_model
+from cmmlib.models import open_model
 
 def answer(request):
     model, _, revision = request.partition("@")

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..methods import Kind
-from .checkpoints import Source
 from .names import canonical_names
+from .source import Source
 
 
 def layer_kinds(base: Source, linear: Sequence[str] | None = None) -> tuple[dict[str, Kind], frozenset[str]]:
@@ -73,7 +74,6 @@ def _kinds_of(module: nn.Module) -> tuple[dict[str, Kind], frozenset[str]]:
 
 
 def _on_meta_device(config: dict[str, Any], base: Source) -> nn.Module | None:
-    import torch
     import transformers
 
     kind = config.get("model_type")

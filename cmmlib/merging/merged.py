@@ -1,0 +1,56 @@
+"""The merged model: what has been accumulated, scaled as the method says, on top of the base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from ..models.content_hash import ContentHash
+from .parameter_step import accumulated_of, context_of
+from .recipe import Recipe
+from .standing import Standing
+
+
+def merged_task_vector(recipe: Recipe, standing: Standing, key: str) -> Tensor:
+    """merged − W0 of one parameter, on the device, in the shape in which it is stored."""
+    value = accumulated_of(recipe, standing, key)
+    if recipe.method.finish:
+        context = context_of(recipe, standing, len(standing.models), name=key, kind=recipe.kinds[key])
+        value = recipe.method.finish(value, context, **recipe.params)
+    if not isinstance(value, Tensor):
+        raise TypeError(f"method {recipe.method.name!r} accumulates several tensors for {key!r} and has no finish")
+    return recipe.turned(key, value)
+
+
+def merged_tensors(
+    recipe: Recipe, standing: Standing, dtype: torch.dtype | None = None, keys: Iterable[str] | None = None
+) -> Iterator[tuple[str, Tensor]]:
+    """Every merged tensor by canonical name, sorted.
+
+    Args:
+        dtype: of the tensors; default: each as in the base.
+        keys: all names, as an iterable that shows progress, say.
+
+    Raises:
+        ValueError: no model has been merged; at the end, where the merge is recorded, the base is not the recorded one.
+    """
+    if not standing.models:
+        raise ValueError("no model has been merged yet: call add(model) first")
+    digest = ContentHash()
+    for key in recipe.keys if keys is None else keys:
+        base = recipe.base.read(key)
+        if recipe.recorded:
+            digest.update(key, base)
+        merged = recipe.computed(base) + merged_task_vector(recipe, standing, key)
+        yield key, merged.to(base.device, dtype or base.dtype)
+    if recipe.recorded and digest.hexdigest() != recipe.base_hash:
+        raise recipe.wrong_base("another content")
+
+
+def merged_model(recipe: Recipe, standing: Standing, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """The merged model under the base's own names, tied ones included; see `merged_tensors`."""
+    tensors = dict(merged_tensors(recipe, standing, dtype))
+    result = {own_name: tensors[key] for key, own_name in recipe.base.names.items()}
+    return result | {alias: tensors[kept] for alias, kept in recipe.base.tied.items()}
