@@ -35,11 +35,14 @@ report: $(VENV)/.ready
 # the notebooks are checked from an empty store: a score kept from before would prove nothing
 test: $(VENV)/.ready lint
 	rm -rf "$(CMMLIB_CACHE)/test/results"
-	CMMLIB_CACHE="$(CMMLIB_CACHE)/test" $(BIN)/pytest --nbval --nbval-current-env tests notebooks
+	CMMLIB_CACHE="$(CMMLIB_CACHE)/test" $(BIN)/pytest -n auto --dist loadfile --nbval --nbval-current-env tests notebooks
 
+# style, types, and the order of the folders (contracts in pyproject.toml)
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 # the long forms of what `make test` checks in short
 crash: $(VENV)/.ready
@@ -92,7 +95,7 @@ $(VENV)/.ready: pyproject.toml requirements.lock
 	touch $@
 
 clean:
-	rm -rf .cache figures/mini* figures/clip* .pytest_cache .hypothesis .ruff_cache
+	rm -rf .cache figures/mini* figures/clip* .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
 
 distclean: clean
 	rm -rf $(VENV) $(VENV)4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -54,3 +55,18 @@ def merged_model(recipe: Recipe, standing: Standing, dtype: torch.dtype | None =
     tensors = dict(merged_tensors(recipe, standing, dtype))
     result = {own_name: tensors[key] for key, own_name in recipe.base.names.items()}
     return result | {alias: tensors[kept] for alias, kept in recipe.base.tied.items()}
+
+
+def step_folder(parent: Path | None, number: int, name: str) -> Path | None:
+    """Where the model after step ``number`` goes, below a folder that receives every one of them; None where there is none.
+
+    Raises:
+        FileExistsError: there is one already.
+    """
+    if parent is None:
+        return None
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    target = parent / f"step_{number:02d}_{safe}"
+    if target.exists():
+        raise FileExistsError(f"{target} exists; give save_every_step a new folder")
+    return target

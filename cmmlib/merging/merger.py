@@ -19,7 +19,7 @@ from .export import export_model
 from .history import history_frame
 from .home import FolderHome, Home, InMemoryHome, restored
 from .layer_map import LayerMap, layer_map_of
-from .merged import merged_model
+from .merged import merged_model, step_folder
 from .model_step import Started, merge_model
 from .progress import each_of
 from .recipe import Recipe, new_recipe
@@ -94,14 +94,23 @@ class ContinualMerger:
             linear=linear,
             revision=revision,
         )
-        self._hold(recipe, Standing(), InMemoryHome(), progress, layer_map)
-        self._save_every_step = Path(save_every_step) if save_every_step else None
+        self._hold(
+            recipe, Standing(), InMemoryHome(), progress, layer_map, Path(save_every_step) if save_every_step else None
+        )
 
-    def _hold(self, recipe: Recipe, standing: Standing, home: Home, progress: bool, layer_map: LayerMap | None) -> None:
+    def _hold(
+        self,
+        recipe: Recipe,
+        standing: Standing,
+        home: Home,
+        progress: bool,
+        layer_map: LayerMap | None,
+        save_every_step: Path | None = None,
+    ) -> None:
         self.recipe, self.standing, self.home = recipe, standing, home
         self._each = each_of(recipe.keys, shown=progress)
         self._layer_map = layer_map
-        self._save_every_step: Path | None = None
+        self._save_every_step = save_every_step
 
     def __len__(self) -> int:
         """Number of models merged so far."""
@@ -172,7 +181,7 @@ class ContinualMerger:
         with self.home.current(self.standing):
             number = len(self) + 1
             arrival = arrive(self.recipe, model, name, number, revision)
-            target = self._step_folder(number, arrival.name)
+            target = step_folder(self._save_every_step, number, arrival.name)
             started = Started(time.perf_counter(), TimedReading())
             examined = examine(self.recipe, arrival.source, started.read, self._each("checking"))
             self.recipe = recipe = with_base_hash(self.recipe, examined)
@@ -280,12 +289,3 @@ class ContinualMerger:
         """
         with self.home.current(self.standing):
             return merged_model(self.recipe, self.standing, dtype)
-
-    def _step_folder(self, number: int, name: str) -> Path | None:
-        if self._save_every_step is None:
-            return None
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-        target = self._save_every_step / f"step_{number:02d}_{safe}"
-        if target.exists():
-            raise FileExistsError(f"{target} exists; give save_every_step a new folder")
-        return target

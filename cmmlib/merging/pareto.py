@@ -58,8 +58,8 @@ def pareto_front(
     kinds, transposed = layer_kinds(sources[0], linear)
 
     def read(key: str) -> tuple[str, Tensor, Tensor, Tensor]:
-        start, *ends = (source.read(key).to(torch.promote_types(source.dtypes[key], torch.float32)) for source in sources)
-        return key, start, *(end - start for end in ends)
+        w0, old, new = (source.read(key).to(torch.promote_types(source.dtypes[key], torch.float32)) for source in sources)
+        return key, w0, old - w0, new - w0
 
     def solve(layer: tuple[str, Tensor, Tensor, Tensor]) -> tuple[str, list[tuple[Tensor, float, float, float]]]:
         key, start, *taus = layer

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..methods import Kind, Method, get_method
-from ..models.content_hash import content_hash
 from ..models.architecture import layer_kinds
+from ..models.content_hash import content_hash
 from ..models.opening import open_model
 from ..models.source import Model, Source, require_floats
 

@@ -126,7 +126,7 @@ def _config(folder: Path) -> dict[str, Any]:
         )
     alpha, pattern = config.get("lora_alpha"), config.get("alpha_pattern") or {}
     values = [alpha, *pattern.values()] if isinstance(pattern, dict) else [None]
-    if not all(type(value) in (int, float) and abs(value) < 1e30 for value in values):
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30 for value in values):
         raise ValueError(f"{path}: lora_alpha or alpha_pattern holds no number; fetch the adapter again")
     for name in pattern:
         if re.search(r"[\\^$*+?()\[\]{}|]", name):  # PEFT takes them for regular expressions; a stranger's are not run

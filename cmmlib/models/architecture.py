@@ -81,7 +81,7 @@ def _on_meta_device(config: dict[str, Any], base: Source) -> nn.Module | None:
         if kind == "clip":
             config = {**config["vision_config"], "model_type": "clip_vision_model"}
             kind = "clip_vision_model"
-        cls = transformers.CLIPVisionModel if kind == "clip_vision_model" else None
+        cls: type[Any] | None = transformers.CLIPVisionModel if kind == "clip_vision_model" else None
         parsed = transformers.AutoConfig.for_model(**config)
         for architecture in config.get("architectures") or []:
             named = getattr(transformers, str(architecture), None)

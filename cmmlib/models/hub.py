@@ -10,9 +10,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from ..files import free_space
-from .source import Source
+
+if TYPE_CHECKING:  # torch takes a second to import
+    from .source import Source
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 PROCESSOR_FILES = (
@@ -91,7 +94,7 @@ def listing(repo: str, revision: str | None = None, kind: str = "model") -> tupl
             raise
         except Exception as error:  # the network's own, as huggingface_hub's version has it
             raise OfflineModeIsEnabled(str(error)) from None
-        return info.sha, sorted(entry.rfilename for entry in info.siblings)
+        return str(info.sha), sorted(entry.rfilename for entry in getattr(info, "siblings", None) or ())
 
 
 def download(repo: str, names: Sequence[str], commit: str, kind: str = "model") -> Path:
@@ -107,7 +110,7 @@ def download(repo: str, names: Sequence[str], commit: str, kind: str = "model") 
 
     found = [try_to_load_from_cache(repo, name, revision=commit, repo_type=kind) for name in names]
     if found and all(isinstance(path, str) for path in found):  # no request, and no progress bar
-        return Path(found[0]).parents[len(PurePosixPath(names[0]).parts) - 1]
+        return Path(str(found[0])).parents[len(PurePosixPath(names[0]).parts) - 1]
     folder = _download(repo, [glob.escape(name) for name in names], commit, kind)
     if missing := [name for name in names if not (folder / name).exists()]:
         raise FileNotFoundError(f"{repo}: {', '.join(missing)} not in the local hub cache, and the hub cannot be reached")
@@ -119,7 +122,7 @@ def _download(repo: str, patterns: list[str], revision: str | None, kind: str) -
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import DryRunError, HfHubHTTPError, LocalEntryNotFoundError
 
-    asked = {"repo_type": kind, "revision": revision, "allow_patterns": patterns}
+    asked: Any = {"repo_type": kind, "revision": revision, "allow_patterns": patterns}
     with _explained(repo, revision, kind):
         try:
             files = snapshot_download(repo, **asked, dry_run=True, tqdm_class=_no_bar())
@@ -130,7 +133,7 @@ def _download(repo: str, patterns: list[str], revision: str | None, kind: str) -
                 if isinstance(error.__cause__, HfHubHTTPError):
                     raise error.__cause__ from None
                 raise
-        _require_space(Path(HF_HUB_CACHE), sum(file.file_size for file in files if file.will_download))
+        _require_space(Path(HF_HUB_CACHE), sum(file.file_size or 0 for file in files if file.will_download))
         return Path(snapshot_download(repo, **asked))
 
 
@@ -140,11 +143,11 @@ def _require_space(folder: Path, needed: int) -> None:
         raise OSError(errno.ENOSPC, f"needs {needed / 1e9:.1f} GB in {folder}, {free / 1e9:.1f} GB free")
 
 
-def _no_bar() -> type:
+def _no_bar() -> type[Any]:
     from tqdm import tqdm
 
     class Silent(tqdm):
-        def __init__(self, *args, **kwargs):
+        def __init__(self, *args: Any, **kwargs: Any):
             super().__init__(*args, **{**kwargs, "disable": True})
 
     return Silent

@@ -10,7 +10,7 @@ def bytes_in_place(tensor: Tensor) -> memoryview:
     """The bytes of a contiguous tensor on the CPU, not copied: what is written there changes the tensor."""
     if tensor.numel() == 0:
         return memoryview(b"")
-    return memoryview(tensor.detach().reshape(-1).view(torch.uint8).numpy())
+    return tensor.detach().reshape(-1).view(torch.uint8).numpy().data
 
 
 def tensor_bytes(tensor: Tensor) -> memoryview:
