@@ -59,3 +59,25 @@ def test_a_merge_in_a_folder_has_the_bits_of_one_in_memory_on_two_threads(tmp_pa
         folder.add(later)
     for name, tensor in memory.merged().items():
         assert torch.equal(tensor, folder.merged()[name])
+
+
+def test_side_by_side_is_map_whatever_the_number_of_threads():
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            assert list(side_by_side(lambda x: x * x, iter(range(20)))) == [x * x for x in range(20)]
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_error_in_one_layer_arrives():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            list(side_by_side(lambda x: 1 / x, [1, 2, 0, 3]))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -1,7 +1,7 @@
-"""DOP, dual orthogonal projections (NeurIPS 2025, OpenReview zD5cUX67b9), with the published solver or the exact one.
+"""DOP, dual orthogonal projections (NeurIPS 2025, OpenReview zD5cUX67b9), by the published solver or the exact one.
 
-Per linear weight the merged model (stability, L_0) and the new one (plasticity, L_1) each have a loss, a quadratic about
-their own weight (`cmmlib.methods.losses`); the merged layer minimises a L_0 + (1 − a) L_1.
+A linear weight has two losses, both quadratic (`cmmlib.methods.losses`): L_0 is zero at the merged model (stability), L_1
+at the new one (plasticity). The next merged weight minimises a L_0 + (1 − a) L_1.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .registry import Context, Interval, Kind, method
 
 
 def mgda_weight(v00: float, v01: float, v11: float) -> float:
-    """The weight c of the shortest vector c g0 + (1 − c) g1 (Sener & Koltun, arXiv 1810.04650, algorithm 1).
+    """The c that makes c g0 + (1 − c) g1 shortest (MGDA: Sener & Koltun, arXiv 1810.04650, algorithm 1).
 
-    Clipped to 0.999 and 0.001 where one gradient alone is the shortest.
+    Where one gradient alone is shortest, c is 0.999 or 0.001, as in the published code, instead of 1 or 0.
 
     Args:
         v00, v01, v11: the inner products ⟨g0, g0⟩, ⟨g0, g1⟩, ⟨g1, g1⟩.
@@ -43,14 +43,24 @@ def solve_adam(
     ema: bool,
     ema_beta: float,
 ) -> tuple[Tensor, float]:
-    """The published solver: Adam on a L_0 + (1 − a) L_1 from the average, and the last a.
+    """The published solver: Adam on a L_0 + (1 − a) L_1, from the average of both task vectors.
 
-    With ``mgda`` each step finds a from the gradients divided by their losses, smoothed by ``ema``.
+    Args:
+        old, new: L_0 and L_1 of one layer (m, n).
+        lr, num_steps: of Adam.
+        alpha: a, or with ``mgda`` and ``ema`` the first a.
+        mgda: take a anew at every step: the MGDA weight c of the gradients, each divided by its loss.
+        ema: smooth it, a ← β a + (1 − β) c; otherwise a = c.
+        ema_beta: β.
+
+    Returns:
+        The task vector (m, n) after the last step, and the last a.
     """
     old, new = old.multiplied_out(), new.multiplied_out()
-    x = ((old.center + new.center) / 2).contiguous()  # fused Adam walks memory: strides as the gradient's
+    # fused Adam ignores strides: x must lie in memory as its gradient does
+    x = ((old.center + new.center) / 2).contiguous()
     optimizer = torch.optim.Adam([x], lr=lr, fused=True)
-    # new tensors of this size would be mapped and cleared at every step
+    # allocated once: the system would map and clear new memory of this size at every step
     e, h0, h1, gradient = (torch.empty_like(x) for _ in range(4))
     a = alpha
     for _ in range(num_steps):
@@ -58,7 +68,8 @@ def solve_adam(
             torch.dot(loss.curvature(torch.sub(x, loss.center, out=e), out=h).flatten(), e.flatten()).item()
             for loss, h in ((old, h0), (new, h1))
         )
-        if mgda and l0 > 0 and l1 > 0:  # h is half the gradient: one factor for all, which the shortest vector does not see
+        if mgda and l0 > 0 and l1 > 0:
+            # h0 and h1 are half the gradients; a common factor does not change the weight
             v00, v01, v11 = (torch.dot(p.flatten(), q.flatten()).item() for p, q in ((h0, h0), (h0, h1), (h1, h1)))
             c = mgda_weight(v00 / l0**2, v01 / (l0 * l1), v11 / l1**2)
             a = ema_beta * a + (1 - ema_beta) * c if ema else c
@@ -68,6 +79,7 @@ def solve_adam(
 
 
 def _check(params: Mapping[str, Any], layers: Mapping[str, Kind]) -> None:
+    """Names to exclude must be linear modules; a word for ``alpha`` needs the exact solver."""
     linear = {name.removesuffix(".weight") for name, kind in layers.items() if kind == "linear"}
     for key in params["exclude_keys"]:
         if key.removeprefix("vision_model.") not in linear:
@@ -96,29 +108,31 @@ def dop(
     exclude_keys: tuple[str, ...] = (),
     solver: Literal["adam", "exact"] = "adam",
 ) -> Tensor | tuple[Tensor, dict[str, float]]:
-    """The first model as it is; then per linear weight the balance of L_0 and L_1, else the mean of merged and new.
+    """The first model is taken as it is. Then a linear weight minimises a L_0 + (1 − a) L_1; all else is averaged.
+
+    Reports per linear layer ``alpha`` (the final a), ``loss_stability`` (L_0), ``loss_plasticity`` (L_1) and
+    ``degenerate``. The last is 1 where a task vector is zero: the layer is then the other model's.
+
+    The exact solver uses neither ``lr``, ``num_steps``, ``mgda``, ``ema`` nor ``ema_beta``, with one exception:
+    ``alpha="mgda"`` follows ``num_steps`` steps with ``ema_beta``.
 
     Args:
-        lr, num_steps: of Adam (published: 1e-4, 200); the exact solver has no use for them, nor for the next three,
-            but for ``alpha="mgda"``, which follows ``num_steps`` steps with ``ema_beta``.
-        mgda: let the gradients choose the weight a of L_0 at every step; else a = ``alpha`` throughout.
-        ema: smooth that weight, a ← β a + (1 − β) c, from a = ``alpha`` (published: on).
-        ema_beta: β.
-        alpha: weight of stability, L_0, against plasticity; for the exact solver also ``"balanced"``, L_0 = L_1, and
-            ``"mgda"``, the published recursion for it, from 0.8, followed on exact minimisers.
-        svd_epsilon: share of the singular values' sum that is kept.
-        svd_proj_space: which of the two terms of L_i to use.
+        lr, num_steps: of Adam. Published: 1e-4, 200.
+        mgda: let the gradients choose a at every step; otherwise a = ``alpha`` throughout. Published: on.
+        ema: smooth the weight c that they choose: a ← β a + (1 − β) c, from a = ``alpha``. Published: on.
+        ema_beta: β. Published: 0.999.
+        alpha: a, the weight of stability against plasticity. Published: 0.8. The exact solver also takes ``"balanced"``
+            (the a where L_0 = L_1) and ``"mgda"`` (the a where the published recursion ends, starting at 0.8, if every
+            step reaches the minimum).
+        svd_epsilon: share of the sum of singular values that is kept. Published: 0.99999.
+        svd_proj_space: terms of the losses: the left (``"u"``), the right (``"v"``) or both. Published: ``"uv"``.
         exclude_keys: names of linear modules to average instead.
-        solver: ``"adam"`` as published, ``"exact"`` for the minimiser itself.
-
-    Reports ``alpha`` (the final weight), ``loss_stability`` (L_0), ``loss_plasticity`` (L_1) per layer, and
-    ``degenerate`` = 1 where a task vector is zero: if the new one is, the merged layer stays; if the merged one is, the
-    new layer is taken.
+        solver: ``"adam"``, as published, or ``"exact"``, the minimiser itself.
     """
     if ctx.t == 1:
         return task_vector
     if ctx.reference_compat and ctx.kind == "free":
-        return torch.zeros_like(merged)  # never visited by the published code: left at the pretrained value
+        return torch.zeros_like(merged)  # the published code never visits it: it stays at the pretrained value
     excluded = ctx.name.removesuffix(".weight") in {key.removeprefix("vision_model.") for key in exclude_keys}
     if ctx.kind != "linear" or excluded:
         return (merged + task_vector) / 2

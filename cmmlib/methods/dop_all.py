@@ -1,9 +1,15 @@
-"""All-task DOP: the losses of all models so far in one quadratic, in constant memory and independent of the order.
+"""All-task DOP: DOP's losses of all models so far in one quadratic, in constant memory and independent of the order.
 
-Sums of quadratics add up.  With S, U, V those of each τ_i, ``Σ w_i (‖S_i U_iᵀ (X − τ_i)‖² + ‖(X − τ_i) V_i S_i‖²)`` is
-minimal where ``P X + X Q = 2 R``, P = Σ w_i τ_i τ_iᵀ, Q = Σ w_i τ_iᵀ τ_i, R = Σ w_i U_i S_i³ V_iᵀ
-= Σ w_i τ_i τ_iᵀ τ_i: no SVD.  ``u`` leaves P X = R and ``v`` X Q = R, which with weights 1/‖τ_i‖² is
-the exact minimiser of WUDI-Merging's objective (Cheng et al., arXiv 2503.08099).
+A sum of quadratics is a quadratic. With τ_i = U_i S_i V_iᵀ the task vectors (m, n) of a linear weight, and weights w_i::
+
+    Σ w_i (‖S_i U_iᵀ (X − τ_i)‖² + ‖(X − τ_i) V_i S_i‖²)
+
+is minimal where P X + X Q = 2 R, with three sums over the models::
+
+    P = Σ w_i τ_i τ_iᵀ (m, m)    Q = Σ w_i τ_iᵀ τ_i (n, n)    R = Σ w_i τ_i τ_iᵀ τ_i = Σ w_i U_i S_i³ V_iᵀ (m, n)
+
+No SVD is needed. The left term alone (``u``) gives P X = R, the right term alone (``v``) X Q = R. With w_i = 1/‖τ_i‖² and
+without a ridge the latter is the exact minimiser of WUDI-Merging's objective (Cheng et al., arXiv 2503.08099).
 """
 
 from __future__ import annotations
@@ -19,12 +25,14 @@ from .registry import Context, Interval, Value, method
 
 
 def solve(parts: dict[str, Tensor], ridge: float) -> Tensor:
-    """X (m, n) with P X + X Q = R·(number of sides), each λ_i + μ_j raised by ``ridge`` times the largest.
+    """X (m, n), in float64, with P X + X Q = 2 R, or P X = R or X Q = R where ``parts`` has one side only.
 
-    Directions where nothing is left of λ_i + μ_j stay zero.
+    With λ_i and μ_j the eigenvalues of P and Q, it divides by λ_i + μ_j + ridge · max(λ + μ). X is zero in the directions
+    where λ_i + μ_j vanishes to rounding.
 
     Args:
-        parts: ``r`` (m, n) and ``p`` (m, m) or ``q`` (n, n), or both.
+        parts: ``r`` (m, n), and ``p`` (m, m) or ``q`` (n, n) or both.
+        ridge: share of the largest λ_i + μ_j that is added to all.
     """
     x = parts["r"].double() * (len(parts) - 1)
     zero = torch.zeros((), dtype=torch.float64, device=x.device)
@@ -40,6 +48,7 @@ def solve(parts: dict[str, Tensor], ridge: float) -> Tensor:
 
 
 def _finish(merged: Value, ctx: Context, *, ridge: float, others: str, **_) -> Tensor:
+    """The task vector of one parameter from what has been accumulated."""
     if isinstance(merged, Tensor):
         return merged / (ctx.t if others == "mean" else math.sqrt(ctx.t))
     return solve(merged, ridge).to(merged["r"].dtype)
@@ -58,11 +67,13 @@ def dop_all(
 ) -> Value:
     """P ← P + w τ τᵀ, Q ← Q + w τᵀ τ, R ← R + w τ τᵀ τ for linear weights; the sum of τ for all other parameters.
 
+    Accumulates the dict of ``r``, ``p`` and ``q`` for a linear weight, only those that ``svd_proj_space`` needs.
+
     Args:
-        svd_proj_space: which terms of the losses to use, and so which of P (m, m) and Q (n, n) to keep.
-        weighting: ``"norm"`` weights each model's loss by 1/‖τ‖², per layer.
-        ridge: share of the largest eigenvalue that is added to all of them.
-        others: all other parameters: their mean, or their sum divided by √t.
+        svd_proj_space: terms of the losses: the left (``"u"``: keeps P), the right (``"v"``: keeps Q) or both.
+        weighting: of each model's loss: w = 1 or, with ``"norm"``, w = 1/‖τ‖², per layer.
+        ridge: share of the largest λ_i + μ_j that is added to all (see `solve`).
+        others: what becomes of all other parameters: the mean of their task vectors, or the sum divided by √t.
     """
     if ctx.kind != "linear":
         return merged + task_vector

@@ -1,8 +1,12 @@
-"""Exact minimisers of DOP's objective a L_0 + (1 − a) L_1: a Sylvester equation in float64, and the choice of a.
+"""Exact minimisers of DOP's objective a L_0 + (1 − a) L_1, by a Sylvester equation in float64, and the choice of a.
 
-The gradient vanishes where ``A y + y B = −(a H_0 + (1 − a) H_1)`` with A = a P_0 + (1 − a) P_1, B = a Q_0 + (1 − a) Q_1,
-y = X − (D_0 + D_1)/2 and H_i half the gradient of L_i at that average: two symmetric eigendecompositions and a division
-by λ_i + μ_j.  Solving for y makes the minimiser the one nearest the average where it is not unique.
+Notation as in `cmmlib.methods.losses`. Let y = X − (D_0 + D_1)/2 be the deviation from the average of both task vectors,
+and H_i half the gradient of L_i at the average. The gradient of the objective vanishes where::
+
+    A y + y B = −(a H_0 + (1 − a) H_1)    with A = a P_0 + (1 − a) P_1 and B = a Q_0 + (1 − a) Q_1
+
+A and B are symmetric. In the basis of their eigenvectors, with eigenvalues λ_i of A and μ_j of B, solving means dividing
+by λ_i + μ_j. Where that is zero the minimiser is not unique, and y = 0 gives the one nearest the average.
 """
 
 from __future__ import annotations
@@ -21,9 +25,13 @@ Weight = float | Literal["balanced", "mgda"]
 
 
 class Front:
-    """All minimisers of a L_0 + (1 − a) L_1, 0 ≤ a ≤ 1, of one layer (m, n): its Pareto front.
+    """The Pareto front of one layer (m, n): the minimisers of a L_0 + (1 − a) L_1 for all 0 ≤ a ≤ 1.
 
-    What does not depend on a is computed once: a point costs one eigendecomposition per side and a few products.
+    What does not depend on a is computed once. A point then costs one eigendecomposition per side and a few products.
+    The front has coordinates of its own: tall layers are transposed, and those with n ≥ 2m are reduced.
+
+    Args:
+        old, new: L_0 and L_1, from `cmmlib.methods.losses.quadratic` with one and the same space.
     """
 
     def __init__(self, old: Quadratic, new: Quadratic):
@@ -40,16 +48,17 @@ class Front:
         self.half = self.average - self.old.center  # (D_1 − D_0) / 2
 
     def at(self, a: float) -> Point:
+        """The minimiser for the weight ``a`` of L_0, in [0, 1]."""
         return Point(self, a)
 
     def weight(self, y: Tensor) -> Tensor:
-        """The task vector (m, n) whose coordinates on this front are ``y``, in the dtype of those merged."""
+        """The task vector (m, n) that has coordinates ``y`` on this front, in the dtype of ``old.center``."""
         x = self.expand(y).to(self.dtype)
         return x.T if self.tall else x
 
 
 class Point:
-    """The minimiser for one a, in the coordinates of its front: ``x``, and the losses there."""
+    """The minimiser for one a: ``x``, in the coordinates of its front, and ``l0`` and ``l1``, the losses there."""
 
     def __init__(self, front: Front, a: float):
         self.front, self.a = front, a
@@ -58,10 +67,11 @@ class Point:
         self.left, lam = (None, nothing) if old.p is None else _eigh(old.p, new.p, a)
         self.right, mu = (None, nothing) if old.q is None else _eigh(old.q, new.q, a)
         scale = lam.unsqueeze(-1) + mu  # (m, n), or one column or row of it where one side is left out
-        # where λ_i + μ_j vanishes the minimiser is not unique: no step there keeps it nearest the average
+        # where λ_i + μ_j is zero to rounding, the minimiser nearest the average does not deviate from it
         floor = max(scale.shape) * torch.finfo(scale.dtype).eps * scale.max()
         self.inverse = torch.where(scale > floor, 1 / scale, 0)
-        pull = torch.zeros_like(front.half)  # a H_0 + (1 − a) H_1, as D_0 and D_1 lie opposite about the average
+        # a H_0 + (1 − a) H_1; the average is D_0 + half and D_1 − half, hence the minus signs
+        pull = torch.zeros_like(front.half)
         if old.p is not None:
             pull.addmm_(_mix(old.p, new.p, a, -1), front.half)
         if old.q is not None:
@@ -70,7 +80,7 @@ class Point:
         self.l0, self.l1 = old.loss(self.x), new.loss(self.x)
 
     def solve(self, r: Tensor) -> Tensor:
-        """y with A y + y B = ``r``, zero where that is undetermined."""
+        """y with A y + y B = ``r``, zero in the directions where that is undetermined."""
         if self.left is not None:
             r = self.left.T @ r
         if self.right is not None:
@@ -82,15 +92,16 @@ class Point:
 
     @property
     def log_ratio(self) -> float:
-        """log L_0 / L_1, which falls with a."""
+        """log(L_0 / L_1), which falls as a grows; infinite where a loss is zero."""
         if min(self.l0, self.l1) <= 0:
             return math.copysign(math.inf, self.l0 - self.l1)
         return math.log(self.l0 / self.l1)
 
     def tangent(self) -> tuple[Tensor, float]:
-        """d x/da, which solves the same equation with right-hand side −(∇L_0 − ∇L_1)/2, and the slope of `log_ratio`.
+        """dx/da, and the derivative of `log_ratio` by a.
 
-        As a ∇L_0 + (1 − a) ∇L_1 = 0, one of the gradients is enough: that of the loss with the smaller weight.
+        dx/da solves the same equation with right-hand side −(∇L_0 − ∇L_1)/2. As a ∇L_0 + (1 − a) ∇L_1 = 0, one gradient
+        gives the other. We compute that of the loss with the smaller weight.
         """
         a, b = self.a, 1 - self.a
         if a >= b:
@@ -105,7 +116,7 @@ class Point:
 
 
 class Solution(NamedTuple):
-    """A minimiser ``x`` (m, n), its weight a, and the losses there."""
+    """A minimiser ``x`` (m, n), its weight ``a``, and the losses L_0 and L_1 there."""
 
     x: Tensor
     a: float
@@ -114,11 +125,12 @@ class Solution(NamedTuple):
 
 
 def minimise(front: Front, alpha: Weight, *, start: float = 0.8, beta: float = 0.999, steps: int = 200) -> Solution:
-    """The minimiser of a L_0 + (1 − a) L_1 nearest the average (D_0 + D_1)/2.
+    """The minimiser of a L_0 + (1 − a) L_1, and the one nearest the average (D_0 + D_1)/2 where there are several.
 
     Args:
-        alpha: a; or ``"balanced"``, the a with L_0 = L_1, where loss-normalised MGDA with EMA would end if it ran for
-            ever; or ``"mgda"``, an emulation of where its ``steps`` steps end, from a = ``start`` with EMA ``beta``.
+        alpha: a number, which is a, or a word. ``"balanced"`` is the a where L_0 = L_1: there loss-normalised MGDA with
+            EMA would end if it ran for ever. ``"mgda"`` emulates where it ends after a number of steps (`follow_mgda`).
+        start, beta, steps: for ``"mgda"``: the first a, β of the EMA, the number of steps. Published: the defaults.
     """
     if alpha == "balanced":
         x, a = balance(front)
@@ -128,16 +140,20 @@ def minimise(front: Front, alpha: Weight, *, start: float = 0.8, beta: float = 0
 
 
 def solve_exact(old: Quadratic, new: Quadratic, alpha: Weight) -> tuple[Tensor, float]:
-    """The x and a of `minimise`, with the published settings for ``"mgda"``."""
+    """x (m, n) and a of `minimise`; ``"mgda"`` with the published settings."""
     return minimise(Front(old, new), alpha)[:2]
 
 
 def balance(front: Front, tolerance: float = 1e-9) -> tuple[Tensor, float]:
-    """Newton's method, kept inside a bracket, for φ(a) = log L_0(x(a)) / L_1(x(a)) = 0: x and a.
+    """x, in the coordinates of the front, and a where L_0 = L_1: the root of φ(a) = log(L_0 / L_1) along the front.
 
-    If both losses had the same shape, φ would be linear in log a/(1 − a), with slope −2: so that is the variable z, and
-    that line through the losses at each other's optimum gives the start.  As factorisations are dear, the last two points
-    count: the cubic through both, z(φ) for the next a and x(a) for the result, errs with the fourth power of the distance.
+    Newton's method, kept inside a bracket. If both losses had the same shape, φ would be linear in z = log(a / (1 − a)),
+    with slope −2. So z is the variable. The root of that line, with the offset that L_0(D_1) and L_1(D_0) give it, is the
+    first a. Factorisations are expensive, so each step uses the last two points. The cubic through both gives the next a,
+    as z(φ), and in the end the result, as x(a). Its error is of fourth order in the distance.
+
+    Args:
+        tolerance: on φ, and on the relative error of the interpolated x.
     """
     far0, far1 = front.old.loss(front.new.center), front.new.loss(front.old.center)
     low, high, a = 0.0, 1.0, 0.5
@@ -146,7 +162,7 @@ def balance(front: Front, tolerance: float = 1e-9) -> tuple[Tensor, float]:
     last: tuple | None = None
     for _ in range(60):
         point = front.at(a)
-        if max(point.l0, point.l1) <= 1e-14 * max(far0, far1):  # both losses vanish together: nothing to balance
+        if max(point.l0, point.l1) <= 1e-14 * max(far0, far1):  # both losses vanish here: nothing to balance
             break
         phi = point.log_ratio
         if abs(phi) <= tolerance or high - low <= 1e-15:
@@ -171,7 +187,7 @@ def balance(front: Front, tolerance: float = 1e-9) -> tuple[Tensor, float]:
 
 
 def _cubic(t: float, one: tuple[float, Any, Any], other: tuple[float, Any, Any]) -> Any:
-    """Hermite's interpolation at ``t`` through two points, each (t_i, value, derivative)."""
+    """Cubic Hermite interpolation at ``t`` between two points (t_i, value, derivative); values are numbers or tensors."""
     (t0, y0, d0), (t1, y1, d1) = one, other
     h = t1 - t0
     s = (t - t0) / h
@@ -179,11 +195,16 @@ def _cubic(t: float, one: tuple[float, Any, Any], other: tuple[float, Any, Any])
 
 
 def follow_mgda(front: Front, start: float, beta: float, steps: int, nodes: int = 4) -> float:
-    """Where the published recursion a ← β a + (1 − β) c ends if every iterate is the exact minimiser for its a.
+    """The a where the published recursion a ← β a + (1 − β) c ends if every iterate is the exact minimiser for its a.
 
-    There a ∇L_0 = −(1 − a) ∇L_1, so the shortest combination of the gradients divided by their losses is known:
-    c = a L_0 / (a L_0 + (1 − a) L_1).  In ``steps`` steps a cannot leave [β^steps start, 1 − β^steps (1 − start)],
-    where log L_0/L_1 is smooth: it is interpolated from ``nodes`` exact minimisers.
+    At a minimiser a ∇L_0 = −(1 − a) ∇L_1. So the MGDA weight c of the gradients, each divided by its loss, is known:
+    c = a L_0 / (a L_0 + (1 − a) L_1). In ``steps`` steps a cannot leave [β^steps start, 1 − β^steps (1 − start)].
+    In this interval log(L_0 / L_1) is smooth, and is interpolated from exact minimisers.
+
+    Args:
+        start: the first a.
+        beta: β.
+        nodes: how many minimisers to interpolate from. Where a loss vanishes at one of them, a stays at ``start``.
     """
     reach = beta**steps
     low, high = reach * start, 1 - reach * (1 - start)
@@ -205,12 +226,13 @@ def _mix(one: Tensor, other: Tensor, a: float, sign: int) -> Tensor:
 
 
 def _eigh(p0: Tensor, p1: Tensor, a: float) -> tuple[Tensor, Tensor]:
+    """Eigenvectors, and eigenvalues without their negative rounding errors, of a p0 + (1 − a) p1."""
     values, vectors = torch.linalg.eigh(_mix(p0, p1, a, 1))
     return vectors, values.clamp(min=0)
 
 
 def _as_matrices(quadratic: Quadratic) -> Quadratic:
-    """``p`` and ``q`` in float64, from the factors where they are not there yet."""
+    """The same loss in float64, with ``p`` and ``q`` multiplied out."""
     center, u, v, p, q = (t if t is None else t.double() for t in quadratic[:5])
     p = outer(u) if p is None and u is not None else p
     q = outer(v) if q is None and v is not None else q
@@ -218,12 +240,12 @@ def _as_matrices(quadratic: Quadratic) -> Quadratic:
 
 
 def _in_common_span(old: Quadratic, new: Quadratic) -> tuple[Quadratic, Quadratic, Callable[[Tensor], Tensor]]:
-    """Both losses on the span of the 2m rows of D_0 and D_1 (m, n), n ≥ 2m, and the way back.
+    """Both losses of a wide layer (m, n), n ≥ 2m, in the 2m coordinates that matter, and the way back from them.
 
-    With Z (n, 2m) an orthonormal basis of that span and [D_0; D_1] = L Zᵀ, the coordinates of D_i are L's rows.  All
-    else lies in the span too: the rows of D̂_i are combinations of D_i's.  L comes from the Gram matrix of the rows by
-    Cholesky, Z is never formed: y Zᵀ = y L⁻¹ [D_0; D_1].  Where the rows are (nearly) dependent, Z comes from a QR
-    decomposition.
+    The rows of D_0 and D_1 span at most 2m dimensions. The rows of D̂_i are combinations of those of D_i, so all that the
+    losses depend on lies in this span. Let Z (n, 2m) be an orthonormal basis of it, and [D_0; D_1] = L Zᵀ. Then the rows
+    of L are the coordinates of D_0 and D_1. L is the Cholesky factor of the Gram matrix of these rows, so Z is never
+    formed: y Zᵀ = y L⁻¹ [D_0; D_1]. Where the rows are nearly dependent, Z is formed, by a QR decomposition.
     """
     m, dtype = len(old.center), old.center.dtype
     cross = cross_gram(new.center, old.center)
@@ -236,14 +258,14 @@ def _in_common_span(old: Quadratic, new: Quadratic) -> tuple[Quadratic, Quadrati
         return _restrict(old, lower[:m]), _restrict(new, lower[m:]), lambda y: y @ basis.T
 
     def expand(y: Tensor) -> Tensor:
-        mix = torch.linalg.solve_triangular(lower, y, upper=False, left=False).to(dtype)  # (m, 2m), of the order of one
+        mix = torch.linalg.solve_triangular(lower, y, upper=False, left=False).to(dtype)  # (m, 2m), entries of order one
         return torch.addmm(mix[:, :m] @ old.center, mix[:, m:], new.center)
 
     return _restrict(old, lower[:m]), _restrict(new, lower[m:]), expand
 
 
 def _restrict(quadratic: Quadratic, center: Tensor) -> Quadratic:
-    """The same loss where D_i has coordinates ``center`` (m, 2m)."""
+    """The same loss in the coordinates in which D_i is ``center`` (m, 2m)."""
     kept = quadratic.project(center)
     u, v = (None if factor is None else kept for factor in (quadratic.u, quadratic.v))
     return Quadratic(center, u, v if v is None else v.T, quadratic.p)

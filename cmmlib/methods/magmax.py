@@ -12,12 +12,11 @@ def _scale(merged: Tensor, ctx: Context, *, scaling_factor: float) -> Tensor:
 
 @method(paper="https://arxiv.org/abs/2407.06322", finish=_scale)
 def magmax(merged: Tensor, task_vector: Tensor, ctx: Context, *, scaling_factor: float = 0.5) -> Tensor:
-    """Keep, entry by entry, the value of larger magnitude; on a tie the later one.  Any shape.
+    """Keep, entry by entry, the value of larger magnitude; on a tie the later one. Any shape.
 
     Args:
-        scaling_factor: λ, applied once to the result (0.5 in the authors' release).
+        scaling_factor: λ, applied once, to the result. Published: 0.5, in the authors' release.
     """
-    later = task_vector.abs().ge_(
-        merged.abs()
-    )  # 1 or 0: with these lerp gives its ends to the bit, five times as fast as where
+    # 1 or 0; with these weights lerp returns one of its two tensors to the bit, five times as fast as torch.where
+    later = task_vector.abs().ge_(merged.abs())
     return torch.lerp(merged, task_vector, later)

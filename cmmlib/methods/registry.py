@@ -162,7 +162,7 @@ RESERVED = frozenset(_OF_THE_MERGER.split())
 _METHODS: dict[str, Method] = {}
 
 
-def method(function: Callable[..., Any] | None = None, *, name: str | None = None, paper: str = "", **options: Any):
+def method(function: Callable[..., Any] | None = None, *, name: str | None = None, paper: str = "", **options: Any) -> Any:
     """Register the step function below as a merge method; see the top of this module.
 
     Its name then works wherever a method's name does. Registering a name again replaces the method, so that a notebook

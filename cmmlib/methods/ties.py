@@ -14,18 +14,23 @@ _BINS = 1 << 16
 
 
 class _Survey(NamedTuple):
-    cut_merged: float
-    cut_task: float
+    """What the steps of one model need to know of the whole model."""
+
+    cut_merged: float  # smallest magnitude that is kept of M
+    cut_task: float  # and of τ
     majority: float  # sign of the sum of all elected signs
 
 
 def kth_magnitude(vectors: Iterable[Tensor], k: int) -> float:
-    """The k-th smallest magnitude (1-based) over all entries of ``vectors``, exactly.
+    """The exact k-th smallest magnitude over all entries of ``vectors``.
 
-    A radix selection: the bit patterns of non-negative floats are ordered like the floats, so each pass over the
-    tensors fixes 16 more bits from a histogram.  Nothing is sorted or concatenated (`torch.quantile` fails above
-    2²⁴ entries): two passes for float32, four for float64, and 512 kB of memory.  ``vectors`` is iterated anew in
-    every pass.
+    A radix selection. The bit patterns of non-negative floats are ordered like the floats themselves, so each pass over
+    the tensors makes a histogram of the next 16 bits and fixes them. Float32 takes two passes, float64 four. Nothing is
+    sorted or concatenated; the histogram takes 512 kB. (`torch.quantile` fails above 2²⁴ entries.)
+
+    Args:
+        vectors: tensors of any shape and one dtype, float32 or float64; iterated anew in every pass.
+        k: 1-based, at most the number of entries.
     """
     prefix, shift, bits, dtype = 0, None, 32, torch.float32
     while shift is None or shift > 0:
@@ -49,10 +54,15 @@ def kth_magnitude(vectors: Iterable[Tensor], k: int) -> float:
 
 
 def _trim(vector: Tensor, cut: float) -> Tensor:
+    """``vector`` with zeros where the magnitude is below ``cut``."""
     return vector.abs().ge_(cut).mul_(vector)  # torch.where takes five times as long
 
 
 def _whole_model(pairs: Iterable[tuple[Tensor, Tensor]], ctx: Context, *, threshold: float, **_) -> _Survey | None:
+    """Both thresholds and the majority, over all parameters; nothing for the first model.
+
+    A threshold is the (d − int(d · share))-th smallest of d magnitudes, as in the published code.
+    """
     if ctx.t == 1:
         return None
     share = threshold / 100 if threshold > 1 else threshold
@@ -65,7 +75,7 @@ def _whole_model(pairs: Iterable[tuple[Tensor, Tensor]], ctx: Context, *, thresh
 
 
 class _Column:
-    """One side of the pairs, re-iterable."""
+    """One tensor of each pair; can be iterated several times."""
 
     def __init__(self, pairs: Iterable[tuple[Tensor, Tensor]], side: int):
         self.pairs, self.side = pairs, side
@@ -84,20 +94,23 @@ def ties(
     threshold: Annotated[float, Interval(0, 100, open=True)] = 20,
     merge_func: Literal["sum", "mean", "max"] = "sum",
 ) -> Tensor:
-    """First step M ← λ τ; then M ← M + λ · TIES(M, τ).  Any shape.
+    """First model M ← λ τ; then M ← M + λ · TIES(M, τ). Any shape.
+
+    TIES trims both vectors to their largest entries and elects the sign of the sum, entry by entry. It combines the
+    values that have this sign.
 
     Args:
-        scaling_factor: λ; published settings are 0.3 for 8 tasks, 0.1 for 14 and 20.
-        threshold: share of entries kept in each of the two vectors, over the whole model: per cent above 1, else a
-            fraction (published: 20).
-        merge_func: how entries that agree with the elected sign are combined.
+        scaling_factor: λ. Published: 0.3 for 8 tasks, 0.1 for 14 and 20.
+        threshold: share of the whole model's entries that is kept in each of the two vectors. A value above 1 is in per
+            cent, any other a fraction. Published: 20.
+        merge_func: how the values with the elected sign are combined. Published: ``"sum"``.
     """
     if ctx.t == 1:
         return scaling_factor * task_vector
     survey: _Survey = ctx.survey
     pair = _trim(merged, survey.cut_merged), _trim(task_vector, survey.cut_task)
     sign = (pair[0] + pair[1]).sign_()
-    # an undecided entry takes the sign of the majority of the whole model, as the published code does
+    # an entry whose sum is 0 takes the majority sign of the whole model, as in the published code
     sign.add_((sign == 0).to(sign.dtype), alpha=survey.majority)
     side = (sign > 0).to(sign.dtype).mul_(2).sub_(1)  # ±1
     kept = [(side * vector).clamp_(min=0) for vector in pair]  # magnitudes, zero where the sign is another

@@ -1,4 +1,4 @@
-"""Where the published solver ends and where its emulation (``alpha="mgda"``) does, layer by layer on the golden models."""
+"""``alpha="mgda"``: the recursion it emulates, and how near it ends to the published solver on the golden models."""
 
 from __future__ import annotations
 
@@ -8,17 +8,57 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor
 
 from cmmlib.methods import dop, exact
 from cmmlib.methods.losses import Quadratic, quadratic
-from cmmlib.models.checkpoints import open_model
-from cmmlib.models.layer_kinds import layer_kinds
+from cmmlib.models import open_model
+from cmmlib.models.architecture import layer_kinds
+
+from ..helpers.layers import f64
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CASE = json.loads((GOLDEN / "cases.json").read_text())["dop_mgda_ema_uv"]["params"]
 PUBLISHED_STEPS = 200  # the golden case has 40
 RATES = (1e-4, 1e-3)  # the published one, and a larger one
+
+
+@given(st.integers(0, 10**6), st.floats(-2, 2), st.sampled_from([(5, 5), (3, 8), (8, 3), (1, 4)]))
+def test_emulated_mgda_equals_the_recursion_written_out(seed: int, log_ratio: float, shape: tuple[int, int]):
+    g = torch.Generator().manual_seed(seed)
+    old, new = (quadratic(f * torch.randn(shape, generator=g, dtype=f64), "uv", 0.99999) for f in (1.0, 10**log_ratio))
+    front, a = exact.Front(old, new), 0.8
+    for _ in range(40):
+        point = front.at(a)
+        (g0, l0), (g1, l1) = (loss.gradient(point.x) for loss in (front.old, front.new))
+        assert (point.l0, point.l1) == (pytest.approx(l0), pytest.approx(l1))
+        g0, g1 = g0 / l0, g1 / l1
+        c = dop.mgda_weight(*(float(torch.sum(p * q)) for p, q in ((g0, g0), (g0, g1), (g1, g1))))
+        a = 0.99 * a + 0.01 * min(max(c, 0.0), 1.0)
+    assert exact.follow_mgda(front, 0.8, 0.99, 40) == pytest.approx(a, abs=2e-3)
+
+
+def test_emulated_mgda_ends_balanced_if_it_runs_for_ever():
+    g = torch.Generator().manual_seed(1)
+    old, new = (quadratic(torch.randn(5, 6, generator=g, dtype=f64), "uv", 0.99999) for _ in range(2))
+    a = exact.follow_mgda(exact.Front(old, new), 0.8, 0.99, 20000, nodes=24)
+    assert a == pytest.approx(exact.solve_exact(old, new, "balanced")[1], abs=1e-3)
+
+
+def test_emulated_mgda_is_where_the_published_solver_goes():
+    """On the golden models: nearly the same weight as 200 Adam steps, and never above in the weighted loss."""
+    base, old, new = (load_file(GOLDEN / f"{name}.safetensors") for name in ("base", "task0", "task1"))
+    for name in [name for name in base if name.endswith(("q_proj.weight", "fc1.weight"))][:3]:
+        losses = [quadratic(model[name] - base[name], "uv", 0.99999) for model in (old, new)]
+        settings = dict(lr=1e-4, num_steps=200, alpha=0.8, mgda=True, ema=True, ema_beta=0.999)
+        adam, a_adam = dop.solve_adam(*losses, **settings)
+        found = exact.minimise(exact.Front(*losses), "mgda")
+        assert found.a == pytest.approx(a_adam, abs=0.02)
+        reached = [q.gradient(adam)[1] for q in losses]
+        assert found.a * found.l0 + (1 - found.a) * found.l1 <= found.a * reached[0] + (1 - found.a) * reached[1] + 1e-9
 
 
 class End(NamedTuple):
