@@ -10,7 +10,7 @@ def beside(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         summary: `cmmlib.analysis.tables.summary`.
-        published: `cmmlib.suites.published_table`.
+        published: columns ``num_tasks``, ``label``, ``metric`` (ACC or BWT), ``value`` in per cent or points, ``source``.
 
     Returns:
         Columns ``num_tasks``, ``label``, ``metric``, ``ours``, ``std`` (ours, over ``orders``), ``orders``, ``published``,
@@ -39,7 +39,7 @@ def comparison_table(frame: pd.DataFrame) -> pd.DataFrame:
     wide = frame.pivot(index="label", columns=["num_tasks", "metric"], values=values).dropna(axis="columns", how="all")
     wide = wide.reindex(list(dict.fromkeys(frame["label"]))).reorder_levels([1, 2, 0], axis="columns")
     order = sorted(wide.columns, key=lambda column: (column[0], column[1], values.index(column[2])))
-    names = [(f"{number} tasks", metric, value) for number, metric, value in order]
+    names = [(f"{column[0]} tasks", *column[1:]) for column in order]
     return (
         wide[order]
         .set_axis(pd.MultiIndex.from_tuples(names), axis="columns")

@@ -87,8 +87,20 @@ def projection(task_vector: Tensor, accumulated: Tensor, *, alpha: float) -> Pro
         left[:r].square().sum(),
         right.square().sum(),
     )
-    shares = [part.item() / square if square else 0.0 for part in parts]
-    return Projection(r, k, math.sqrt(square), *shares, r * r / (m * n), (k - r) / (m * n), r / m, r / n)
+    block, diagonal, in_left, in_right = (part.item() / square if square else 0.0 for part in parts)
+    return Projection(
+        rank=r,
+        pairs=k,
+        norm=math.sqrt(square),
+        removed_block=block,
+        removed_diagonal=diagonal,
+        in_left=in_left,
+        in_right=in_right,
+        random_block=r * r / (m * n),
+        random_diagonal=(k - r) / (m * n),
+        random_left=r / m,
+        random_right=r / n,
+    )
 
 
 def projections(task_vectors: Iterable[Tensor], *, alpha: float) -> list[Projection]:

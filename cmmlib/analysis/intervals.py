@@ -34,7 +34,7 @@ def paired_differences(per_run: pd.DataFrame, against: str, metric: str = "acc")
     """Every row minus one of them, order by order, over the orders that both have.
 
     Args:
-        per_run: `cmmlib.experiments.frames.per_run_metrics`.
+        per_run: `cmmlib.analysis.runs.per_run_metrics`.
         against: label of the row to compare with.
         metric: one of its columns.
 
@@ -68,7 +68,7 @@ def pair_conclusions(first: pd.DataFrame, second: pd.DataFrame, metric: str = "a
     (`paired_differences`).  Two rows that no order changes differ by the same on all: their interval is a point.
 
     Args:
-        first, second: `cmmlib.experiments.frames.per_run_metrics` on either zoo; rows of one alone are left out.
+        first, second: `cmmlib.analysis.runs.per_run_metrics` on either zoo; rows of one alone are left out.
         metric: one of their columns.
 
     Returns:

@@ -7,6 +7,8 @@ needs it is NaN.  Accuracies may be fractions or per cent: results come in the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -92,8 +94,8 @@ def _mean_over_tasks(values: NDArray) -> NDArray:
     return values.mean(-1) if values.shape[-1] else np.full(values.shape[:-1], np.nan)
 
 
-def _masked_mean(R: NDArray, mask) -> NDArray:
-    mask = mask(*R.shape[-2:]).astype(bool)
+def _masked_mean(R: NDArray, cells: Callable[[int, int], NDArray]) -> NDArray:
+    mask = cells(*R.shape[-2:]).astype(bool)
     count = mask.sum(-1)
     total = np.where(mask, R, 0).sum(-1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)

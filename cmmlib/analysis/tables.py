@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from ..files import write_flushed
-from ..suites.suite import NO_ORDER
+from ..files import write_text
 from .intervals import bootstrap_interval
 
 Spread = Literal["std", "interval"]
@@ -22,7 +21,7 @@ def reference_means(references: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     """Mean over tasks of the pretrained and the individual models: one row per number of tasks.
 
     Args:
-        references: number of tasks → `cmmlib.experiments.frames.reference_accuracies`.
+        references: number of tasks → accuracies in per cent, a row per task, columns ``pretrained`` and ``individual``.
     """
     frame = pd.DataFrame({number: part.mean() for number, part in references.items()}).T
     return frame.rename(columns=str.capitalize).rename_axis("num_tasks")
@@ -32,25 +31,26 @@ def summary(per_run: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
     """Mean, sample standard deviation and 95 % bootstrap interval of the mean over orders, in long form.
 
     Args:
-        per_run: `cmmlib.experiments.frames.per_run_metrics`.
+        per_run: `cmmlib.analysis.runs.per_run_metrics`.
         references: `reference_means`.
 
     Returns:
         Columns ``label``, ``num_tasks``, ``orders``; of ``acc``, ``bwt`` each ``_mean``, ``_std``, ``_low``, ``_high``.
-        What needs more than one order is NaN for one, and so is all but ``acc_mean`` of the reference rows; a run with
-        the seed `cmmlib.suites.NO_ORDER` counts as no order.
+        What needs more than one order is NaN for one, and so is all but ``acc_mean`` of the reference rows.  A negative
+        seed stands for a run without an order (a model trained on all tasks jointly), which counts as none.
     """
     grouped = per_run.groupby(["label", "num_tasks"], sort=False)
     spreads = {"mean": "mean", "std": "std", "low": _low, "high": _high}
     columns = {f"{metric}_{name}": (metric, spread) for metric in ("acc", "bwt") for name, spread in spreads.items()}
     frame = grouped.agg(**columns, orders=("seed", _orders)).reset_index()
-    fixed = references.rename_axis(columns="label").stack().rename("acc_mean").reset_index()
+    means = [(number, label, mean) for number, row in references.iterrows() for label, mean in row.items()]
+    fixed = pd.DataFrame(means, columns=["num_tasks", "label", "acc_mean"])
     rows = [part.dropna(axis="columns", how="all") for part in (fixed, frame)]
     return pd.concat(rows, ignore_index=True).reindex(columns=frame.columns)
 
 
 def _orders(seeds: pd.Series) -> float:
-    return seeds[seeds != NO_ORDER].nunique() or np.nan
+    return seeds[seeds >= 0].nunique() or np.nan
 
 
 def _low(values: pd.Series) -> float:
@@ -77,28 +77,31 @@ def main_table(summary: pd.DataFrame, spread: Spread = "std") -> pd.DataFrame:
         part = summary[summary["num_tasks"] == number].set_index("label")
         for metric in ("acc", "bwt"):
             columns[(f"{number} tasks", metric.upper())] = [_printed(part, label, metric, spread) for label in labels]
-        counts = part["orders"].reindex(labels)
+        counts = part["orders"].reindex(labels).to_numpy(dtype=float)
         columns[(f"{number} tasks", "orders")] = ["" if np.isnan(count) else str(int(count)) for count in counts]
     return pd.DataFrame(columns, index=pd.Index(labels, name="method"))
 
 
 def _printed(part: pd.DataFrame, label: str, metric: str, spread: Spread) -> str:
-    if label not in part.index or np.isnan(part.loc[label, f"{metric}_mean"]):
+    if label not in part.index:
         return ""
-    mean, deviation, low, high = part.loc[label, [f"{metric}_{name}" for name in ("mean", "std", "low", "high")]]
+    mean, deviation, low, high = map(float, part.loc[label, [f"{metric}_{name}" for name in ("mean", "std", "low", "high")]])
+    if np.isnan(mean):
+        return ""
     if np.isnan(deviation):
         return f"{mean:.1f}"
     return f"{mean:.1f} ± {deviation:.1f}" if spread == "std" else f"{mean:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    headers = [table.index.name, *(" ".join(column) for column in table.columns)]
+    """A Markdown table of `main_table`; the two levels of its columns are joined: "8 tasks ACC"."""
+    headers = [str(table.index.name), *(" ".join(column) for column in table.columns)]
     return tabulate(table.reset_index().to_numpy().tolist(), headers, tablefmt="github", disable_numparse=True)
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    """A ``booktabs`` tabular."""
-    numbers = list(dict.fromkeys(top for top, _ in table.columns))
+    """A LaTeX tabular of `main_table`, with rules of the package ``booktabs``."""
+    numbers = list(dict.fromkeys(table.columns.get_level_values(0)))
     width = len(table.columns) // len(numbers)
     spans = [f"\\multicolumn{{{width}}}{{c}}{{{name}}}" for name in numbers]
     rules = [f"\\cmidrule(lr){{{2 + width * i}-{1 + width * (i + 1)}}}" for i in range(len(numbers))]
@@ -110,7 +113,7 @@ def to_latex(table: pd.DataFrame) -> str:
             "\\toprule",
             " & ".join(["", *spans]) + " \\\\",
             " ".join(rules),
-            " & ".join(["Method", *(metric for _, metric in table.columns)]) + " \\\\",
+            " & ".join(["Method", *table.columns.get_level_values(1)]) + " \\\\",
             "\\midrule",
             *(row + " \\\\" for row in rows),
             "\\bottomrule",
@@ -125,10 +128,3 @@ def save_table(summary: pd.DataFrame, path: str | Path, spread: Spread = "std") 
     table = main_table(summary, spread)
     texts = {"csv": summary.to_csv(index=False), "md": to_markdown(table) + "\n", "tex": to_latex(table)}
     return [write_text(Path(f"{path}.{ending}"), text) for ending, text in texts.items()]
-
-
-def write_text(target: Path, text: str) -> Path:
-    """Write a text file, whole or not at all, with its folder."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_flushed(target, text)
-    return target

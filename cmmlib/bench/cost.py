@@ -1,9 +1,9 @@
 """``python -m cmmlib.bench.cost``: what one more model costs, against the number of models that have been merged.
 
 Seconds, bytes kept until the next model, and peak memory, at the shapes of CLIP's vision towers: methods that keep a state
-of constant size, against methods that need all models at once and merge anew.  The models are the random towers of
-`cmmlib.bench.random_towers`, made from their number when they arrive.  Each method lives in a process of its own; they take
-turns.  Needs Linux, where a process can be asked for its peak memory.
+of constant size, against methods that need all models at once and merge anew (`cmmlib.bench.arrivals`).  The models are the
+random towers of `cmmlib.bench.random_towers`, made from their number when they arrive.  Each method lives in a process of
+its own; they take turns.  Needs Linux, where a process can be asked for its peak memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import platform
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,104 +18,22 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from torch import Tensor
 
 from ..analysis import figures
-from ..analysis.tables import write_text
-from ..merging.merger import ContinualMerger
-from ..merging.stepping import tensors_of
-from ..methods.dop_all import solve
-from ..threads import side_by_side
-from .__main__ import seconds
-from .random_towers import BACKBONES, LINEAR, Model, is_linear, random_model, shapes
-
-STREAMING: dict[str, tuple[str, dict[str, Any]]] = {
-    "Weight average": ("weight_average", {}),
-    "OPCM": ("opcm", {}),
-    "DOP-exact (α=0.8)": ("dop", {"solver": "exact", "alpha": 0.8}),
-    "DOP-all (u)": ("dop_all", {}),
-}
-
-
-def dop_all_anew(base: Model, models: list[Model], ridge: float = 1e-3) -> Model:
-    """What method ``dop_all`` gives after these models, from all of them at once: sums over models, one solution."""
-
-    def merge(name: str) -> Tensor:
-        taus = [model[name] - base[name] for model in models]
-        if not is_linear(name):
-            return base[name] + sum(taus) / len(taus) ** 0.5
-        p = r = torch.zeros((), dtype=torch.float64)
-        for tau in taus:
-            tau = tau.double()
-            outer = tau @ tau.T
-            p, r = p + outer, r + outer @ tau
-        return base[name] + solve({"p": p, "r": r}, ridge).to(base[name].dtype)
-
-    return dict(zip(base, side_by_side(merge, base), strict=True))
-
-
-def ties_at_once(base: Model, models: list[Model], share: float = 0.2) -> Model:
-    """TIES-Merging (arXiv 2306.01708) with all models at hand, plainly: trim, elect signs, mean of those that agree."""
-
-    def flat(model: Model) -> Tensor:
-        return torch.cat([(model[name] - base[name]).flatten() for name in base])
-
-    def trimmed(tau: Tensor) -> Tensor:
-        size = tau.abs()
-        return tau.where(size >= size.kthvalue(len(tau) - int(share * len(tau))).values, 0)
-
-    taus = torch.stack([trimmed(flat(model)) for model in models])  # [models, parameters]
-    agrees = taus * taus.sum(0).sign() > 0
-    merged = (taus * agrees).sum(0) / agrees.sum(0).clamp(min=1)
-    parts = merged.split([tensor.numel() for tensor in base.values()])
-    return {name: tensor + part.view_as(tensor) for (name, tensor), part in zip(base.items(), parts, strict=True)}
-
-
-AT_ONCE: dict[str, Callable[[Model, list[Model]], Model]] = {
-    "DOP-all (u), merged anew": dop_all_anew,
-    "TIES, all at once": ties_at_once,
-}
-
-
-class Merging:
-    """One method as models arrive: `arrive` gives the work to be timed, `kept` the bytes that it holds afterwards.
-
-    The pretrained model is everyone's and not counted.
-    """
-
-    def __init__(self, label: str, base: Model):
-        self.base, self.models = base, []
-        self.anew = AT_ONCE.get(label)
-        if self.anew is None:
-            method, params = STREAMING[label]
-            self.merger = ContinualMerger(base, method, linear=LINEAR, **params)
-
-    def arrive(self, model: Model) -> Callable[[], Any]:
-        """All that it takes to know the merged model's parameters.  May be called more than once, to the same end."""
-        if self.anew is not None:
-            self.models.append(model)
-            return lambda: self.anew(self.base, self.models)
-        before = self.merger._now
-
-        def add() -> None:
-            self.merger._now = before
-            self.merger.add(model)
-
-        return add
-
-    @property
-    def kept(self) -> int:
-        if self.anew is None:
-            running = self.merger._now.running
-            return sum(tensor.nbytes for key in running for tensor in tensors_of(running[key]))
-        return sum(tensor.nbytes for model in self.models for tensor in model.values())
+from ..files import write_text
+from .arrivals import AT_ONCE, STREAMING, merging
+from .random_towers import BACKBONES, random_base, random_model, shapes
+from .timing import forget_peak, resident, seconds
 
 
 class Cost(NamedTuple):
+    """Of one more model: seconds, bytes kept until the next, and at the peak those and what the work takes on top."""
+
     seconds: float
-    kept: int  # bytes
-    peak: int  # bytes: kept, and what the work takes on top
+    kept: int
+    peak: int
 
 
 _HERE: dict[str, Any] = {}  # of this worker process
@@ -125,25 +42,18 @@ _HERE: dict[str, Any] = {}  # of this worker process
 def _start(label: str, backbone: str, layers: int, threads: int) -> None:
     torch.set_num_threads(threads)
     torch.linalg.eigh(torch.eye(2))  # libraries load themselves on first use: not the method's memory
-    generator = torch.Generator().manual_seed(0)
-    base = {name: 0.02 * torch.randn(shape, generator=generator) for name, shape in shapes(backbone, layers).items()}
-    _HERE.update(merging=Merging(label, base), before=_resident("VmRSS"), base=base)
-
-
-def _resident(field: str) -> int:
-    with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
+    base = random_base(backbone, layers)
+    _HERE.update(merging=merging(label, base), before=resident("VmRSS"), base=base)
 
 
 def _add(number: int, repeats: int) -> Cost:
-    model, merging = random_model(_HERE["base"], number), _HERE["merging"]
+    model, method = random_model(_HERE["base"], number), _HERE["merging"]
     size = sum(tensor.nbytes for tensor in model.values())
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # resets the high-water mark
-    work = merging.arrive(model)
+    forget_peak()
+    work = method.arrive(model)
     taken = min(seconds(work) for _ in range(repeats))  # what the machine's other work adds is not the method's
-    arriving = 0 if merging.models else size  # where models are kept, the new one is among them
-    return Cost(taken, merging.kept, _resident("VmHWM") - _HERE["before"] - arriving)
+    arriving = 0 if method.keeps_models else size  # where models are kept, the new one is among them
+    return Cost(taken, method.kept, resident("VmHWM") - _HERE["before"] - arriving)
 
 
 def measure(labels: list[str], backbone: str, layers: int, models: int, threads: int, repeats: int) -> pd.DataFrame:
@@ -166,14 +76,14 @@ def measure(labels: list[str], backbone: str, layers: int, models: int, threads:
     return pd.DataFrame(rows, columns=["method", "models", "seconds", "kept_bytes", "peak_bytes"])
 
 
-def picture(costs: pd.DataFrame, model_bytes: int) -> plt.Figure:
+def picture(costs: pd.DataFrame, model_bytes: int) -> Figure:
     """Seconds, bytes kept and peak against the number of models, a line per method."""
     with figures.paper_style():
         figure, axes = plt.subplots(1, 3, figsize=(2.2 * figures.COLUMN_WIDTH, 2.2))
         colors = iter(("#777777", "#CC79A7"))
         for number, (label, part) in enumerate(costs.groupby("method", sort=False)):
             if label in AT_ONCE:
-                style = {"color": next(colors), "linestyle": ":", "marker": "x"}
+                style: dict[str, Any] = {"color": next(colors), "linestyle": ":", "marker": "x"}
             else:
                 style = figures.line_style(str(label))
             style |= {"markevery": (number % 4, 4)}  # where lines coincide the markers of each are seen
@@ -192,6 +102,7 @@ def picture(costs: pd.DataFrame, model_bytes: int) -> plt.Figure:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Measure, print, and write the numbers and the picture."""
     parser = argparse.ArgumentParser(prog="python -m cmmlib.bench.cost", description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", choices=BACKBONES, default="ViT-B/32")
     parser.add_argument("--layers", type=int, default=1, help="transformer layers, beside the embeddings")
@@ -209,10 +120,9 @@ def main(argv: list[str] | None = None) -> int:
     print(f"torch {torch.__version__}, {platform.machine()}; CUDA: not measured\n")
     labels, sizes = [*STREAMING, *AT_ONCE], (arguments.models, arguments.threads, arguments.repeats)
     costs = measure(labels, arguments.backbone, layers, *sizes)
-    figure = picture(costs, model_bytes)
     about = {"backbone": arguments.backbone, "layers": layers, "threads": arguments.threads, "model_bytes": model_bytes}
     write_text(arguments.out / "cost.csv", costs.assign(**about).to_csv(index=False))
-    figures.save(figure, arguments.out / "cost")
+    figures.save(picture(costs, model_bytes), arguments.out / "cost")
     return 0
 
 

@@ -15,30 +15,13 @@ import sys
 import time
 from pathlib import Path
 
-VIT_L_14 = dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14)
+# Nothing heavy may be imported here: Linux counts what a process was at its largest as what its children start with
 
 
-def write_tower(folder: Path, seed: int, layers: int, base: Path | None = None) -> None:
-    """A random tower, or a copy of ``base`` with Gaussian noise of 2 % of its weights' scale."""
-    import torch
-    from transformers import CLIPVisionConfig, CLIPVisionModel
-
-    from ..models.checkpoints import open_tensors
-    from ..models.stream import Writer, header_room
-
-    config = CLIPVisionConfig(**VIT_L_14 | {"num_hidden_layers": layers}, image_size=224, projection_dim=768)
-    with torch.device("meta"):
-        shapes = {
-            name: tuple(x.shape) for name, x in CLIPVisionModel(config).state_dict().items() if "position_ids" not in name
-        }
-    folder.mkdir(parents=True, exist_ok=True)
-    config.to_json_file(folder / "config.json")
-    generator, source = torch.Generator().manual_seed(seed), open_tensors(base) if base else None
-    with Writer(folder / "model.safetensors", room=header_room(list(shapes)), metadata={"format": "pt"}) as writer:
-        for name, shape in shapes.items():
-            noise = torch.randn(shape, generator=generator)
-            tensor = source.read(name.removeprefix("vision_model.")) + 4e-4 * noise if source else 0.02 * noise
-            writer.put("vision_model." + name.removeprefix("vision_model."), tensor)
+def write_tower(folder: Path, seed: int, layers: int, *base: Path) -> None:
+    """`cmmlib.bench.tower_folder.write_tower`, in a process of its own."""
+    arguments = map(str, (folder, seed, layers, *base))
+    subprocess.run([sys.executable, "-m", "cmmlib.bench.tower_folder", *arguments], check=True)
 
 
 def measured(*command: str) -> tuple[float, float, float]:
@@ -52,6 +35,7 @@ def measured(*command: str) -> tuple[float, float, float]:
 
 
 def main() -> None:
+    """Measure, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--models", type=int, default=10)
@@ -62,7 +46,7 @@ def main() -> None:
     root = arguments.folder
     state, cmm = root / f"state-{arguments.method}", ("-m", "cmmlib.cli")
     rows = [("interpreter", *measured("-c", "pass")), ("with torch", *measured("-c", "import torch"))]
-    rows.append(("with cmmlib", *measured("-c", "import cmmlib.merging.merger, cmmlib.cli.commands")))
+    rows.append(("with cmmlib", *measured("-c", "import cmmlib.merging.merger, cmmlib.cli.states")))
     if not (root / "base" / "model.safetensors").exists():
         write_tower(root / "base", 0, arguments.layers)
     settings = [argument for setting in arguments.set for argument in ("--set", setting)]

@@ -21,6 +21,7 @@ def published_clean(tau: Tensor, merged: Tensor, alpha: float = 0.5) -> Tensor:
 
 
 def published_opcm(merged: Model, tau: Model) -> Model:
+    """One step of OPCM on all parameters, without its scale."""
     return {name: m + (published_clean(tau[name], m) if is_linear(name) else tau[name]) for name, m in merged.items()}
 
 
@@ -51,6 +52,7 @@ def published_dop(old: Tensor, new: Tensor, steps: int) -> tuple[Tensor, float, 
             optimizer.zero_grad()
             value = loss(x, *factor)
             value.backward()
+            assert x.grad is not None
             gradients.append(x.grad.detach().clone() / value.item())
         v00, v01, v11 = (
             torch.sum(p * q).item()

@@ -4,16 +4,45 @@ from __future__ import annotations
 
 import math
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 Model = dict[str, Tensor]
+Pair = tuple[Tensor, Tensor]
+"""What is merged so far, and the next task vector, of one weight."""
+
 BACKBONES = {"ViT-B/32": (768, 12, 32), "ViT-B/16": (768, 12, 16), "ViT-L/14": (1024, 24, 14)}  # width, depth, patch
 LINEAR = ["*_proj.weight", "*.fc?.weight"]
 
 
+class Towers(NamedTuple):
+    """A pretrained model and two that stand for models fine-tuned from it."""
+
+    base: Model
+    first: Model
+    second: Model
+
+    def task_vectors(self) -> tuple[Model, Model]:
+        """Of the first and the second model."""
+        return self._difference(self.first), self._difference(self.second)
+
+    def pairs(self) -> list[Pair]:
+        """Those of the linear weights, in the order of the model."""
+        merged, tau = self.task_vectors()
+        return [(merged[name], tau[name]) for name in self.base if is_linear(name)]
+
+    def corners(self) -> Towers:
+        """The first eight rows and columns of every parameter."""
+        return Towers(*({k: t[:8, :8] if t.ndim == 2 else t[:8] for k, t in model.items()} for model in self))
+
+    def _difference(self, model: Model) -> Model:
+        return {name: model[name] - tensor for name, tensor in self.base.items()}
+
+
 def is_linear(name: str) -> bool:
+    """Whether a parameter is the weight of a linear layer."""
     return any(fnmatchcase(name, pattern) for pattern in LINEAR)
 
 
@@ -54,6 +83,19 @@ def task_vector(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return 0.05 * (decaying + 0.1 * noise / (math.sqrt(m) + math.sqrt(n)))
 
 
+def random_base(backbone: str, layers: int) -> Model:
+    """A pretrained model: white noise, the same every time."""
+    generator = torch.Generator().manual_seed(0)
+    return {name: 0.02 * torch.randn(shape, generator=generator) for name, shape in shapes(backbone, layers).items()}
+
+
 def random_model(base: Model, seed: int) -> Model:
+    """A model fine-tuned from ``base``: a random task vector for every parameter."""
     generator = torch.Generator().manual_seed(seed)
     return {name: tensor + task_vector(tuple(tensor.shape), generator) for name, tensor in base.items()}
+
+
+def random_towers(backbone: str, layers: int) -> Towers:
+    """A pretrained model and the first two fine-tuned from it."""
+    base = random_base(backbone, layers)
+    return Towers(base, random_model(base, 1), random_model(base, 2))

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -32,8 +32,9 @@ NO_CONTENT = ("transformers_version", "dtype", "torch_dtype", "_name_or_path", "
 
 def text_hash(clip: CLIPModel) -> str:
     """Hash of a text tower with its projection: weights and configuration, wherever they were read from."""
-    config = {key: value for key, value in clip.config.text_config.to_dict().items() if key not in NO_CONTENT}
-    digest = sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    config: Any = clip.config.text_config
+    content = {key: value for key, value in config.to_dict().items() if key not in NO_CONTENT}
+    digest = sha256(json.dumps(content, sort_keys=True, default=str).encode())
     tensors = clip.text_model.state_dict() | {"text_projection": clip.text_projection.weight}
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
@@ -83,14 +84,18 @@ def _read(path: Path) -> Tensor | None:
             head, checksum = file.get_tensor("head").clone(), file.metadata()["crc32"]
     except Exception:  # none, or damaged: which can fail in any way
         return None
-    return head if checksum == str(zlib.crc32(head.numpy())) else None
+    return head if checksum == str(_checksum(head)) else None
+
+
+def _checksum(head: Tensor) -> int:
+    return zlib.crc32(head.numpy().data)
 
 
 def _write(path: Path, head: Tensor) -> None:
     from safetensors.torch import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = save({"head": head}, metadata={"crc32": str(zlib.crc32(head.numpy()))})
+    content = save({"head": head}, metadata={"crc32": str(_checksum(head))})
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:

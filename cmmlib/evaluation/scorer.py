@@ -2,62 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..models.names import canonical_names
-from ..threads import in_order
+from .batches import Pixels, batches
 from .heads import cached_class_embeddings, text_hash
-from .images import TestImages, normalised, value_table
+from .image_store import TestImages
+from .memory import memory_to_use
+from .precision import no_tf32
+from .preprocessing import value_table
+from .score import Score
+from .towers import Tower, TowerEmbedder, load_clip
 
 if TYPE_CHECKING:
     from transformers import CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
 
-    from ..suites.suite import Suite
+    from ..suites.suite import Suite, Task
 
 Key = TypeVar("Key", bound=Hashable)
-Item, Result = TypeVar("Item"), TypeVar("Result")
-Tower = Mapping[str, Tensor]
-
-
-class Score(NamedTuple):
-    """How many of a test set's images were classified right."""
-
-    correct: int
-    images: int
-
-    @property
-    def accuracy(self) -> float:
-        """Per cent."""
-        return 100 * self.correct / self.images
-
-
-class Pixels:
-    """Preprocessed images of a test set, read as they are asked for: ``pixels[a:b]`` is float32 (b − a, 3, h, w)."""
-
-    def __init__(self, images: TestImages, table: Tensor) -> None:
-        self._images, self._table, self.shape = images, table, images.shape
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: slice) -> Tensor:
-        start, stop, step = rows.indices(len(self))
-        return normalised(torch.tensor(self._images.read(start, max(start, stop))), self._table)[::step]
 
 
 class ZeroShotScorer:
     """Scores vision towers of one backbone on a suite's tasks.
 
     Text tower, projections, tokenizer and image processor are the base's.  Preprocessed images and heads are kept on
-    disk (`cmmlib.evaluation.images`, `cmmlib.evaluation.heads`).
+    disk (`cmmlib.evaluation.image_store`, `cmmlib.evaluation.heads`).
 
     Args:
         suite: where base and test sets come from.
@@ -76,7 +49,7 @@ class ZeroShotScorer:
         *,
         batch_size: int | None = None,
         device: str | torch.device = "cpu",
-    ):
+    ) -> None:
         self.suite, self.backbone = suite, backbone
         self.device = torch.device(device)
         self.batch_size = batch_size or (75 if self.device.type == "cpu" else 512)
@@ -87,32 +60,12 @@ class ZeroShotScorer:
 
     @cached_property
     def _clip(self) -> CLIPModel:
-        from transformers import CLIPModel
-        from transformers.utils import logging
-
-        base = self.suite.base(self.backbone)
-        bar = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()  # a bar of milliseconds would land in every notebook's output
-        try:
-            model, info = CLIPModel.from_pretrained(base, dtype=torch.float32, output_loading_info=True)
-        finally:
-            if bar:
-                logging.enable_progress_bar()
-        if info["missing_keys"]:  # transformers would initialise them at random and only warn
-            raise ValueError(f"{base} lacks weights of a CLIPModel: {sorted(info['missing_keys'])[:3]}")
-        model.eval().requires_grad_(False)
-        model.vision_model.to(self.device)  # the text tower stays: heads are made on the CPU
-        model.visual_projection.to(self.device)
-        return model
+        return load_clip(self.suite.base(self.backbone))
 
     @cached_property
-    def _parameters(self) -> dict[str, torch.nn.Parameter]:
-        return dict(self._clip.vision_model.named_parameters())
-
-    @cached_property
-    def _own(self) -> Tower:
-        """The base's own tower; the module itself wears whichever is being scored."""
-        return {name: parameter.data for name, parameter in self._parameters.items()}
+    def embedder(self) -> TowerEmbedder:
+        """The base's vision tower and projection on the device; the text tower stays: heads are made on the CPU."""
+        return TowerEmbedder(self._clip, self.backbone, self.device, self.suite.precision)
 
     @cached_property
     def _text(self) -> str:
@@ -125,14 +78,21 @@ class ZeroShotScorer:
         return AutoTokenizer.from_pretrained(self.suite.base(self.backbone))
 
     @cached_property
-    def _processor(self) -> CLIPImageProcessorPil:
+    def processor(self) -> CLIPImageProcessorPil:
+        """The base's image processor."""
         from transformers import CLIPImageProcessorPil  # the same pixels whether or not torchvision is installed
 
         return CLIPImageProcessorPil.from_pretrained(self.suite.base(self.backbone))
 
     @cached_property
-    def _table(self) -> Tensor:
-        return value_table(self._processor).to(self.device)
+    def value_table(self) -> Tensor:
+        """What the processor makes of a byte, on the device; see `cmmlib.evaluation.preprocessing.value_table`."""
+        return value_table(self.processor).to(self.device)
+
+    @property
+    def own_tower(self) -> Tower:
+        """The base's own tower, on the device."""
+        return self.embedder.own
 
     def prepare(self, tasks: Iterable[str]) -> None:
         """Have images and heads of tasks on disk, with all cores: once, before several processes ask for them."""
@@ -191,7 +151,7 @@ class ZeroShotScorer:
         found: dict[Key, dict[str, Score]] = {key: {} for key in tasks}
         together = together or self._fitting()
         for group in (keys[i : i + together] for i in range(0, len(keys), together)):
-            towers = {key: self._tower(models[key]) for key in group}
+            towers = {key: self.embedder.tower(models[key]) for key in group}
             for task in dict.fromkeys(task for key in group for task in tasks[key]):
                 asking = [key for key in group if task in tasks[key]]
                 labels = self._test_images(task).labels
@@ -201,45 +161,15 @@ class ZeroShotScorer:
 
     def predict(self, tensors: Tower | None, task: str) -> Tensor:
         """The label that a vision tower gives each image of a test set, int64 (images,); see `score`."""
-        return self._predict([self._tower(tensors)], task)[0]
+        return self._predict([self.embedder.tower(tensors)], task)[0]
 
     def images(self, task: str) -> tuple[Pixels, Tensor]:
         """Preprocessed images (images, 3, height, width), to be sliced, and their labels (images,)."""
         images = self._test_images(task)
-        return Pixels(images, self._table.cpu()), images.labels
+        return Pixels(images, self.value_table.cpu()), images.labels
 
     def _fitting(self) -> int:
-        if self.device.type == "cuda":
-            reserved = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-            free = (torch.cuda.mem_get_info(self.device)[0] + reserved) // 2
-        else:
-            free = available_memory() // 4
-        size = sum(tensor.nbytes for tensor in self._own.values())
-        return max(1, free // size)
-
-    def _tower(self, tensors: Tower | None) -> Tower:
-        """A tower's parameters as the module takes them; tensors that are so already are not copied."""
-        own = self._own
-        if tensors is None:
-            return own
-        names = canonical_names(tensors)
-        if names.keys() != own.keys():
-            missing, unexpected = sorted(own.keys() - names.keys()), sorted(names.keys() - own.keys())
-            raise ValueError(
-                f"these are not the parameters of a vision tower of {self.backbone}: {len(missing)} missing "
-                f"{missing[:3]}, {len(unexpected)} unexpected {unexpected[:3]}"
-            )
-        for name, key in names.items():
-            if tensors[key].shape != own[name].shape:
-                raise ValueError(
-                    f"{key} has shape {tuple(tensors[key].shape)}, in {self.backbone} it is {tuple(own[name].shape)}"
-                )
-        return {name: self._placed(tensors[names[name]]) for name in own}
-
-    def _placed(self, tensor: Tensor) -> Tensor:
-        tensor = tensor.detach().to(self.device, torch.float32).contiguous()
-        # sums may depend on where in memory their terms lie, and a mapped file's tensors lie anywhere
-        return tensor if tensor.data_ptr() % 64 == 0 else tensor.clone()
+        return max(1, memory_to_use(self.device) // sum(tensor.nbytes for tensor in self.own_tower.values()))
 
     @torch.inference_mode()
     def _predict(self, towers: list[Tower], task: str) -> list[Tensor]:
@@ -247,81 +177,25 @@ class ZeroShotScorer:
         head = self.head(task)
         predicted: list[list[Tensor]] = [[] for _ in towers]
         with no_tf32(self.device):
-            for batch in self._batches(self._test_images(task)):
+            for batch in batches(self._test_images(task), self.batch_size, self.value_table):
                 for tower, labels in zip(towers, predicted, strict=True):
                     # neither the embedding's length nor CLIP's temperature changes which class is nearest
-                    labels.append((self._embed(tower, batch) @ head.T).argmax(1))
+                    labels.append((self.embedder.embed(tower, batch) @ head.T).argmax(1))
         return [torch.cat(labels).cpu() for labels in predicted]
 
-    def _embed(self, tower: Tower, batch: Tensor) -> Tensor:
-        """Image embeddings (images, projection), not normalised."""
-        for name, parameter in self._parameters.items():
-            parameter.data = tower[name]  # `torch.func.functional_call` takes longer than a small layer does
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.suite.precision == "bfloat16"):
-            pooled = self._clip.vision_model(batch).pooler_output
-        return self._clip.visual_projection(pooled.float())
-
-    def _batches(self, images: TestImages) -> Iterator[Tensor]:
-        """Normalised batches on the device; while a GPU computes, the next one is read."""
-        gpu = self.device.type == "cuda"
-
-        def read(start: int) -> Tensor:
-            view = images.read(start, start + self.batch_size)
-            batch = torch.empty(view.shape, dtype=torch.uint8, pin_memory=gpu)
-            batch.numpy()[:] = view
-            return batch
-
-        starts = range(0, len(images.labels), self.batch_size)
-        for batch in ahead(read, starts) if gpu else map(read, starts):  # on a CPU the thread costs more than it gains
-            yield normalised(batch.to(self.device, non_blocking=gpu), self._table)
+    def _task(self, name: str) -> Task:
+        return next(task for task in self.suite.tasks if task.name == name)
 
     def _head(self, task: str) -> Tensor:
         """Class embeddings (classes, projection), see `cmmlib.evaluation.heads`."""
-        spec = next(spec for spec in self.suite.tasks if spec.name == task)
+        spec = self._task(task)
         prompts = [spec.prompts(label) for label in range(len(spec.class_names))]
         tokens = [dict(self._tokenizer(texts, padding=True, return_tensors="pt")) for texts in prompts]
         return cached_class_embeddings(self._clip, self._text, tokens).to(self.device)
 
     def _open(self, task: str) -> TestImages:
-        images = TestImages(self.suite, task, self._processor)
-        classes = len(next(spec for spec in self.suite.tasks if spec.name == task).class_names)
+        images = TestImages(self.suite, task, self.processor)
+        classes = len(self._task(task).class_names)
         if not 0 <= int(images.labels.min()) <= int(images.labels.max()) < classes:
             raise ValueError(f"the test set of {task} has labels outside 0 … {classes - 1}")
         return images
-
-
-def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``map(function, items)`` in a thread that is always one item ahead of who takes the results."""
-    with ThreadPoolExecutor(1) as pool:
-        yield from in_order(pool, function, items, 2)
-
-
-@contextlib.contextmanager
-def no_tf32(device: torch.device) -> Iterator[None]:
-    """float32 products and convolutions in float32 on a GPU, and the user's setting afterwards."""
-    if device.type != "cuda":
-        yield
-        return
-    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    try:
-        places = [(convolutions, "allow_tf32", False), (products, "allow_tf32", False)]
-        before = [getattr(place, name) for place, name, _ in places]
-    except RuntimeError:  # who has used the newer switches (torch 2.9) must not touch the older ones
-        places = [(place, "fp32_precision", "ieee") for place in (convolutions.conv, convolutions.rnn, products)]
-        before = [getattr(place, name) for place, name, _ in places]
-    try:
-        for place, name, value in places:
-            setattr(place, name, value)
-        yield
-    finally:
-        for (place, name, _), value in zip(places, before, strict=True):
-            setattr(place, name, value)
-
-
-def available_memory() -> int:
-    """Bytes of memory that can be had without swapping, as the system says; 0 where it does not say."""
-    with contextlib.suppress(OSError, StopIteration), open("/proc/meminfo") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 0

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
-import multiprocessing
 import os
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
-from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from ..evaluation.scorer import ZeroShotScorer
 from ..methods import get_method
 from ..suites.suite import Suite
-from .protocol import Run, identity, references_known, run_references, run_sequence
-from .store import Merged, Results
-from .time_left import SCORING, Pace
-
-Engine = tuple[int, Callable[[Run], Future], Any]
-"""How many runs it does at a time, what submits one, and the queue on which finished work is heard (see `Done`)."""
+from .engine import Engine
+from .identity import Merged, identity
+from .processes import sequences_in_processes
+from .progress import Progress
+from .ray_sequences import sequences_on_ray
+from .runs import Run
+from .sequence import references_known, run_references, run_sequence
+from .store import Results
+from .time_left import SCORING
 
 ANNOUNCED = 60  # seconds of work below which nobody needs to be told beforehand
 
@@ -47,8 +43,8 @@ def run_grid(
 
     Args:
         jobs: how many at a time; default: one per core, or one per CUDA device.  More than CUDA devices share them.
-        ray: run on Ray (`cmmlib.experiments.cluster`): a cluster's address, or ``local`` for this machine.  Default: local
-            processes, to which methods defined in a notebook are unknown, so their runs stay in this process.
+        ray: run on Ray (`cmmlib.experiments.ray_sequences`): a cluster's address, or ``local`` for this machine.  Default:
+            local processes, to which methods defined in a notebook are unknown, so their runs stay in this process.
         device: where to merge and score; default: CUDA where there is any, else the CPU.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -64,7 +60,7 @@ def run_grid(
         pace = results.pace(suite.name, backbone, device)
         run_references(suite, backbone, len(tasks), results, scorer, pace.learn)
         pending, scores, merges = work_left(suite, backbone, runs, results)
-        left = Counter({SCORING: sum(count * scorer.size(task) for task, count in scores.items())}) + merges
+        left = {SCORING: sum(count * scorer.size(task) for task, count in scores.items()), **merges}
         if not pending:
             return
         # a method of a notebook exists only there; Ray can send it, local processes cannot
@@ -76,7 +72,7 @@ def run_grid(
                     f"{suite.name} {backbone}: {len(pending)} sequences with {left[SCORING]:,} image classifications to do, "
                     f"{jobs} at a time on {device}; {pace.describe(left, jobs)}"
                 )
-            with _Progress(f"{suite.name} {backbone}", left, pace, jobs) as progress:
+            with Progress(f"{suite.name} {backbone}", left, pace, jobs) as progress:
                 try:
                     for run in here:
                         run_sequence(suite, backbone, run, results, scorer, progress.done)
@@ -98,7 +94,8 @@ def work_left(
     known = results.get_many({identity(suite, backbone, run, step) for run in runs for step in range(1, run.num_tasks + 1)})
     missing: dict[Merged, set[str]] = {}
     pending: list[Run] = []
-    scores, merges = Counter(), Counter()
+    scores: Counter[str] = Counter()
+    merges: Counter[str] = Counter()
     # long runs first, so that no worker is left with one at the end
     for run in sorted(runs, key=lambda run: (run.params.get("solver", run.method) != "dop", -run.num_tasks)):
         last = 0
@@ -115,93 +112,14 @@ def work_left(
     return pending, scores, merges
 
 
-class _Progress:
-    """A bar over the images to classify, with the time that is left by what each kind of work has cost so far."""
-
-    def __init__(self, name: str, left: Counter[str], pace: Pace, jobs: int):
-        self.left, self.pace, self.jobs = left, pace, jobs
-        self.bar = tqdm(total=left[SCORING], unit="image", unit_scale=True, desc=name, bar_format=_BAR)
-        self.described = 0.0
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, kind: type | None, *_) -> None:
-        self.bar.set_postfix_str("")
-        if kind is None:
-            self.bar.update(self.bar.total - self.bar.n)  # what another process scored meanwhile
-        self.bar.close()
-
-    def done(self, kind: str, amount: float, seconds: float) -> None:
-        self.pace.learn(kind, amount, seconds)
-        self.left[kind] = max(self.left[kind] - amount, 0)
-        if time.monotonic() > self.described + 1:
-            self.bar.set_postfix_str(self.pace.describe(self.left, self.jobs), refresh=kind != SCORING)
-            self.described = time.monotonic()
-        if kind == SCORING:
-            self.bar.update(min(amount, self.bar.total - self.bar.n))
-
-
-_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} images [{elapsed}{postfix}]"
-
-
 def engine(
     ray: str | None, suite: Suite, backbone: str, runs: list[Run], results: Results, jobs: int | None, device: str
 ) -> AbstractContextManager[Engine]:
     """What does ``runs`` several at a time, ready to be given them; see `run_grid`."""
-    if ray is None:
-        jobs = jobs or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
-        return _in_processes(suite, backbone, runs, results, max(1, min(jobs, len(runs))), device)
-    from .cluster import sequences_on_ray
-
-    return sequences_on_ray(ray, suite, backbone, results, jobs, len(runs), device)
-
-
-@contextmanager
-def _in_processes(
-    suite: Suite, backbone: str, runs: list[Run], results: Results, jobs: int, device: str
-) -> Iterator[Engine]:
-    """Processes that write to the store themselves."""
-    context = multiprocessing.get_context("spawn")  # a fork would inherit torch's thread pools in an unusable state
-    done, numbers = context.SimpleQueue(), context.Value("q", 0)
-    modules = sorted({get_method(run.method).step.__module__ for run in runs})
-    about = (suite, backbone, str(results.path), modules, device, done, numbers)
-    with ProcessPoolExecutor(jobs, context, _start_worker, about) as pool:
-        try:
-            yield jobs, partial(pool.submit, _work), done
-        except BaseException:
-            # do not wait for sequences of minutes: every finished score is stored, half a sequence is no loss
-            for process in list(pool._processes.values()):
-                process.terminate()
-            raise
-
-
-_WORKER: dict[str, Any] = {}
-
-
-def _start_worker(suite: Suite, backbone: str, results: str, modules: list[str], device: str, done, numbers) -> None:
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    for module in modules:  # a user's method registers itself when its module is imported
-        importlib.import_module(module)
-    if device == "cuda":
-        with numbers.get_lock():
-            device = f"cuda:{numbers.value % torch.cuda.device_count()}"
-            numbers.value += 1
-    scorer = ZeroShotScorer(suite, backbone, device=device)
-    _WORKER.update(
-        suite=suite, backbone=backbone, results=Results(results), scorer=scorer, done=lambda *work: done.put(work)
-    )
-
-
-def _exit_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _work(run: Run) -> None:
-    run_sequence(_WORKER["suite"], _WORKER["backbone"], run, _WORKER["results"], _WORKER["scorer"], _WORKER["done"])
+    if ray is not None:
+        return sequences_on_ray(ray, suite, backbone, results, jobs, len(runs), device)
+    jobs = jobs or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
+    return sequences_in_processes(suite, backbone, runs, results, max(1, min(jobs, len(runs))), device)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,17 +16,18 @@ class Pace:
         amount, seconds: kind → how much of it has been done, and in how much time.
     """
 
-    amount: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)
+    amount: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def learn(self, kind: str, amount: float, seconds: float) -> None:
-        self.amount[kind] += amount
-        self.seconds[kind] += seconds
+        """So much of a kind of work was done, in so many seconds."""
+        self.amount[kind] = self.amount.get(kind, 0) + amount
+        self.seconds[kind] = self.seconds.get(kind, 0) + seconds
 
     def estimate(self, left: Mapping[str, float], workers: int) -> tuple[float, list[str]]:
         """Seconds until ``left`` (kind → amount) is done by so many workers, and the kinds that have not been timed yet."""
-        unknown = sorted(kind for kind, amount in left.items() if amount > 0 and not self.amount[kind])
-        known = (amount * self.seconds[kind] / self.amount[kind] for kind, amount in left.items() if self.amount[kind])
+        unknown = sorted(kind for kind, amount in left.items() if amount > 0 and not self.amount.get(kind))
+        known = (amount * self.seconds[kind] / self.amount[kind] for kind, amount in left.items() if self.amount.get(kind))
         return sum(known) / workers, unknown
 
     def describe(self, left: Mapping[str, float], workers: int) -> str:

@@ -22,9 +22,12 @@ from transformers import CLIPModel, CLIPTokenizer
 from ..evaluation.scorer import ZeroShotScorer
 from ..files import write_flushed
 from ..paths import cache_dir
-from ..suites.mini.build.train import FINETUNE, VISION, finetune, zero_shot_head
-from ..suites.mini.build.zoo import arrays, recipe, save, with_tower
-from ..suites.mini.store import tensors_hash, vision_tensors
+from ..suites.mini.build.architecture import VISION, arrays, with_tower
+from ..suites.mini.build.embeddings import zero_shot_head
+from ..suites.mini.build.finetuning import FINETUNE, finetune
+from ..suites.mini.build.recipes import recipe, save
+from ..suites.mini.checksums import tensors_hash
+from ..suites.mini.packing import vision_tensors
 from ..suites.mini.suite import MiniSuite
 from ..suites.suite import NO_ORDER, TRAINED
 from .orders import task_order
@@ -40,6 +43,7 @@ class Course(NamedTuple):
     seed: int
 
     def order(self, suite: MiniSuite) -> list[str]:
+        """The names of the tasks as they arrive; of joint training in suite order."""
         tasks = suite.task_names(self.num_tasks)
         return list(tasks) if self.seed == NO_ORDER else task_order(tasks, self.seed)
 
@@ -50,7 +54,11 @@ class Course(NamedTuple):
 
 
 class Trainer:
-    """Follows courses on one backbone of a zoo; the state of each is kept in a folder of the cache."""
+    """Follows courses on one backbone of a zoo; the state of each is kept in a folder of the cache.
+
+    Attributes:
+        recipe: hash of all that decides the towers and their scores.
+    """
 
     def __init__(self, suite: MiniSuite, backbone: str) -> None:
         self.suite = suite
@@ -95,6 +103,7 @@ def _rows(path: Path, whole: bool = False) -> list[tuple]:
 
 
 def main() -> None:
+    """The command."""
     parser = argparse.ArgumentParser(description="Train and score the mini suite's reference rows that see training data.")
     parser.add_argument("--out", type=Path, default=Path("trained.csv"), help="all scores (default: %(default)s)")
     parser.add_argument("--backbone", choices=VISION, default="ViT-mini/12")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from .clip.suite import ClipSuite
 from .mini.suite import MiniSuite
@@ -21,7 +21,7 @@ def load_suite(name: str, *, limit: int | None = None, precision: str = "float32
         limit: at most so many images per test set, evenly spaced; None for all.
         precision: in which images are scored, ``float32`` or ``bfloat16``.
         where: for "clip", where models and data sets come from: models_dir, data_dir, revisions, accept_labels; see
-            `cmmlib.suites.clip.ClipSuite`.  For "mini": folder, another zoo than the one that ships.
+            `cmmlib.suites.clip.suite.ClipSuite`.  For "mini": folder, another zoo than the one that ships.
 
     Raises:
         ValueError: unknown name, an option that the suite does not take, or a bad one.
@@ -32,4 +32,6 @@ def load_suite(name: str, *, limit: int | None = None, precision: str = "float32
         takes = ", ".join(("limit", "precision", *SUITES[name]))
         raise ValueError(f"suite {name} does not take {', '.join(sorted(unknown))}; it takes {takes}")
     suite: Suite = MiniSuite(**where) if name == "mini" else ClipSuite(**where)
-    return suite if (limit, precision) == (None, "float32") else Variant(suite, limit, precision)
+    if (limit, precision) == (None, "float32"):
+        return suite
+    return cast(Suite, Variant(suite, limit, precision))  # what it does not define itself it has from the suite

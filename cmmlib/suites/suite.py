@@ -37,15 +37,44 @@ def first_names(tasks: Sequence[Task], n: int | None) -> tuple[str, ...]:
     return tuple(task.name for task in tasks[:n])
 
 
+def require_known(suite: str, what: str, value: str, choices: Sequence[str]) -> None:
+    """ValueError unless a value is among the choices; `what` it is, a backbone or a task, is for the message."""
+    if value not in choices:
+        raise ValueError(f"unknown {what} {value!r} in suite {suite}; choices: {', '.join(choices)}")
+
+
 class Suite(Protocol):
     """What an experiment needs of a suite. Unknown backbones and tasks are a ValueError with the choices."""
 
-    name: str
-    backbones: tuple[str, ...]
-    tasks: tuple[Task, ...]
-    limit: int | None  # at most so many images per test set, for a quick look; None for all
-    precision: str  # in which its images are scored, see `cmmlib.evaluation.scorer.ZeroShotScorer`
-    content_hash: str  # changes whenever any score could change, with `limit` and `precision` too
+    @property
+    def name(self) -> str:
+        """As `cmmlib.suites.load_suite` takes it."""
+        ...
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Names of the backbones."""
+        ...
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All tasks, in suite order."""
+        ...
+
+    @property
+    def limit(self) -> int | None:
+        """At most so many images per test set, for a quick look; None for all."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """In which its images are scored, see `cmmlib.evaluation.scorer.ZeroShotScorer`."""
+        ...
+
+    @property
+    def content_hash(self) -> str:
+        """Changes whenever any score could change, with `limit` and `precision` too."""
+        ...
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
         """The first `n` task names in suite order, all for None."""

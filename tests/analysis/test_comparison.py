@@ -1,65 +1,19 @@
-"""The papers' figures: as typed in, and beside ours."""
+"""Our figures beside those that papers report."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cmmlib.analysis.comparison import beside, comparison_table
-from cmmlib.experiments.protocol import published_rows
-from cmmlib.suites import published_individual, published_table
+from cmmlib.suites import published_table
 
-BACKBONES = ("ViT-B/32", "ViT-B/16", "ViT-L/14")
-
-
-def value(frame, number, label, metric="ACC"):
-    found = frame[(frame.num_tasks == number) & (frame.label == label) & (frame.metric == metric)]["value"]
-    return found.item() if len(found) else None
-
-
-@pytest.mark.parametrize(
-    "backbone, number, label, expected",
-    [
-        ("ViT-B/32", 8, "OPCM", 75.5),
-        ("ViT-B/32", 14, "OPCM", 71.9),
-        ("ViT-B/32", 20, "Weight average", 61.1),
-        ("ViT-B/16", 8, "Task arithmetic", 77.1),
-        ("ViT-L/14", 20, "OPCM", 76.0),
-        ("ViT-L/14", 8, "NUFILT", 91.6),
-        ("ViT-B/32", 8, "Pretrained", 48.1),
-        ("ViT-B/16", 20, "OPCM", None),  # could not be verified: stays blank
-        ("ViT-B/32", 8, "DOP", None),
-    ],
-)
-def test_figures_are_those_of_the_papers_and_blanks_stay_blank(backbone, number, label, expected):
-    assert value(published_table("clip", backbone), number, label) == expected
-
-
-def test_every_figure_names_its_source_and_is_an_accuracy_or_a_transfer():
-    for backbone in BACKBONES:
-        frame = published_table("clip", backbone)
-        assert frame.source.str.startswith("arXiv ").all() and frame.metric.isin(["ACC", "BWT"]).all()
-        assert not frame.duplicated(["num_tasks", "label", "metric"]).any()
-    ours = {*published_rows(8), "Pretrained", "Individual"}
-    theirs = set(published_table("clip", "ViT-B/32").label)
-    assert theirs - ours == {"NUFILT", "WUDI-Merging", "Iso-C"}  # a label of ours misspelt would appear here
-
-
-def test_individual_accuracies_cover_all_tasks_and_agree_with_the_table():
-    for backbone in BACKBONES:
-        assert len(published_individual("clip", backbone)) == 20
-    means = published_individual("clip", "ViT-B/32").mean()
-    assert means["pretrained"] == pytest.approx(55.6, abs=0.06)
-    assert means["individual"] == pytest.approx(89.8, abs=0.06)
-
-
-def test_the_mini_suite_has_no_published_figures():
-    assert published_table("mini", "ViT-mini/12").empty and published_individual("mini", "ViT-mini/12").empty
+ROWS = [("OPCM", 8, 76.0, 0.5, -5.0, 0.1, 10), ("Mine", 8, 80.0, 1.0, np.nan, np.nan, 10)]
+COLUMNS = ["label", "num_tasks", "acc_mean", "acc_std", "bwt_mean", "bwt_std", "orders"]
+OURS = pd.DataFrame(ROWS, columns=COLUMNS)
 
 
 def test_ours_stands_beside_theirs():
-    rows = [("OPCM", 8, 76.0, 0.5, -5.0, 0.1, 10), ("Mine", 8, 80.0, 1.0, np.nan, np.nan, 10)]
-    names = ["label", "num_tasks", "acc_mean", "acc_std", "bwt_mean", "bwt_std", "orders"]
-    frame = beside(pd.DataFrame(rows, columns=names), published_table("clip", "ViT-B/32"))
+    frame = beside(OURS, published_table("clip", "ViT-B/32"))
     assert set(frame.num_tasks) == {8}  # what ours does not cover is not listed
     frame = frame.set_index(["label", "metric"])
     assert frame.loc[("OPCM", "ACC"), "difference"] == pytest.approx(0.5)
@@ -70,9 +24,7 @@ def test_ours_stands_beside_theirs():
 
 
 def test_the_printed_comparison_has_a_row_per_method_and_blanks():
-    rows = [("OPCM", 8, 76.0, 0.5, -5.0, 0.1, 10), ("Mine", 8, 80.0, 1.0, np.nan, np.nan, 10)]
-    names = ["label", "num_tasks", "acc_mean", "acc_std", "bwt_mean", "bwt_std", "orders"]
-    table = comparison_table(beside(pd.DataFrame(rows, columns=names), published_table("clip", "ViT-B/32")))
+    table = comparison_table(beside(OURS, published_table("clip", "ViT-B/32")))
     assert table.loc["OPCM", ("8 tasks", "ACC")].tolist() == ["76.0", "75.5", "0.5"]
     assert table.loc["Mine", ("8 tasks", "ACC", "published")] == "" and table.index.is_unique
     assert table.loc["NUFILT", ("8 tasks", "BWT", "published")] == "-2.7"

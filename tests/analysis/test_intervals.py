@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmmlib.analysis import tables
 from cmmlib.analysis.intervals import bootstrap_interval, pair_conclusions, paired_differences
 
 
@@ -30,7 +29,7 @@ def test_interval_is_the_same_every_time_and_of_one_order_unknown():
 PER_RUN = pd.DataFrame(
     [("A", 8, 40, 70.0), ("A", 8, 41, 72.0), ("A", 8, 42, 71.0), ("B", 8, 40, 69.0), ("B", 8, 41, 72.0), ("C", 8, 42, 80.0)],
     columns=["label", "num_tasks", "seed", "acc"],
-).assign(bwt=-1.0)
+)
 
 
 def test_differences_are_taken_order_by_order():
@@ -41,15 +40,6 @@ def test_differences_are_taken_order_by_order():
     assert (row.low, row.high) == (0.0, 1.0)
     with pytest.raises(ValueError, match=r"no row 'D'.*A, B, C"):
         paired_differences(PER_RUN, against="D")
-
-
-def test_the_table_shows_either_spread():
-    summary = tables.summary(PER_RUN, pd.DataFrame({"Pretrained": {8: 50.0}}).rename_axis("num_tasks"))
-    assert tables.main_table(summary).loc["A", ("8 tasks", "ACC")] == "71.0 ± 1.0"
-    assert tables.main_table(summary, "interval").loc["A", ("8 tasks", "ACC")] == "71.0 [70.0, 72.0]"
-    assert tables.main_table(summary, "interval").loc["C", ("8 tasks", "ACC")] == "80.0"
-    with pytest.raises(ValueError, match="std, interval"):
-        tables.main_table(summary, "sem")
 
 
 def test_conclusions_of_one_zoo_are_held_reversed_or_left_undecided_by_another():

@@ -7,9 +7,9 @@ import nbformat
 import pandas as pd
 import pytest
 
-from cmmlib.experiments.protocol import published_rows
+from cmmlib.experiments.rows import published_rows
 from cmmlib.suites import published_table
-from cmmlib.suites.clip.suite import MODELS
+from cmmlib.suites.clip.backbones import MODELS
 from cmmlib.suites.clip.tasks import TASKS
 
 
@@ -19,7 +19,7 @@ def grid(clip_hub, tmp_path_factory):
     folder = tmp_path_factory.mktemp("grid")
 
     def run(*more, **environment):
-        command = [sys.executable, "-m", "cmmlib.cli.main", "reproduce", "--suite", "clip", "--orders", "2", *more]
+        command = [sys.executable, "-m", "cmmlib.cli", "reproduce", "--suite", "clip", "--orders", "2", *more]
         environment = clip_hub.environment | {"CMMLIB_CACHE": str(folder / "cache")} | environment
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 

@@ -13,7 +13,8 @@ import cmmlib
 from cmmlib.evaluation.scorer import ZeroShotScorer
 from cmmlib.experiments.frames import accuracies, reference_accuracies
 from cmmlib.experiments.grid import run_grid
-from cmmlib.experiments.protocol import plan, run_sequence
+from cmmlib.experiments.runs import plan
+from cmmlib.experiments.sequence import run_sequence
 from cmmlib.experiments.store import Results
 from cmmlib.suites import load_suite
 
@@ -69,8 +70,8 @@ def test_a_method_of_this_process_alone_runs_here(suite, tmp_path, monkeypatch):
 
 SCRIPT = """
 import sys
-from cmmlib.experiments.protocol import plan
 from cmmlib.experiments.grid import run_grid
+from cmmlib.experiments.runs import plan
 from cmmlib.experiments.store import Results
 from cmmlib.suites import load_suite
 

@@ -7,8 +7,9 @@ import re
 import nbformat
 import pytest
 
-from cmmlib.cli import main as cli
+from cmmlib.cli import main
 from cmmlib.experiments.report import write_report
+from cmmlib.experiments.reproduce import run_notebook
 
 TABLE = """\
 | method         | 8 tasks ACC   | 8 tasks BWT   | 8 tasks orders   |
@@ -106,9 +107,9 @@ def test_a_missing_file_is_named_and_nothing_is_written(run, name):
 
 
 def test_the_command_prints_the_page_and_refuses_a_folder_without_a_run(run, capsys):
-    assert cli.main(["report", str(run)]) == 0
+    assert main(["report", str(run)]) == 0
     assert capsys.readouterr().out.strip() == str(run / "report.html")
-    assert cli.main(["report", str(run / "notebooks")]) == 2
+    assert main(["report", str(run / "notebooks")]) == 2
     assert "holds no run" in capsys.readouterr().err
 
 
@@ -120,7 +121,7 @@ def test_what_papermill_leaves_is_told_finished_from_failed(run):
         notebook = nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_code_cell(source)])
         notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         nbformat.write(notebook, run / "source.ipynb")
-        cli.run_notebook(run / "source.ipynb", target, {"suite": "mini"})
+        run_notebook(run / "source.ipynb", target, {"suite": "mini"})
 
     execute("print('all within tolerance')")
     assert "all within tolerance" in write_report(run).read_text()

@@ -2,7 +2,7 @@
 
 SIGKILL hits the command's process group, or with it the kernel and the workers at once; what is orphaned must end by
 itself.  The suite runs a short version; a long one, with whatever `reproduce` is to be called with:
-`python tests/test_resume.py --kills 20 -- --orders 1 --limit 20 --no-check`.
+`python tests/experiments/test_resume.py --kills 20 -- --orders 1 --limit 20 --no-check`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 def start(arguments: list[str], place: Place) -> subprocess.Popen:
     environment = os.environ | {"CMMLIB_CACHE": str(place.cache), "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-m", "cmmlib.cli.main", "reproduce", *arguments, "--out", str(place.out)]
+    command = [sys.executable, "-m", "cmmlib.cli", "reproduce", *arguments, "--out", str(place.out)]
     with open(place.log, "ab") as log:
         return subprocess.Popen(
             command, env=environment, start_new_session=True, stdout=log, stderr=log, stdin=subprocess.DEVNULL

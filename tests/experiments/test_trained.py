@@ -11,13 +11,17 @@ from safetensors.numpy import load_file
 
 from cmmlib import task_order
 from cmmlib.analysis import tables
+from cmmlib.analysis.runs import per_run_metrics
 from cmmlib.experiments import trained
-from cmmlib.experiments.frames import per_run_metrics, trained_accuracies
+from cmmlib.experiments.frames import trained_accuracies
 from cmmlib.suites import NO_ORDER, TRAINED, load_suite
-from cmmlib.suites.mini import store
-from cmmlib.suites.mini.build import train
-from cmmlib.suites.mini.build.zoo import arrays
-from cmmlib.suites.mini.suite import ZOO, MiniSuite
+from cmmlib.suites.mini.build import finetuning
+from cmmlib.suites.mini.build.architecture import arrays
+from cmmlib.suites.mini.build.embeddings import zero_shot_head
+from cmmlib.suites.mini.checksums import tensors_hash
+from cmmlib.suites.mini.folders import ZOO, folder_of
+from cmmlib.suites.mini.packing import vision_tensors
+from cmmlib.suites.mini.suite import MiniSuite
 from cmmlib.suites.mini.tasks import TASKS
 
 BACKBONE = "ViT-mini/12"
@@ -28,7 +32,7 @@ DRAWN = tuple(task for task in TASKS if task.kind != "scan")  # the others need 
 def trainer(tmp_path, monkeypatch):
     """Makes a trainer with an empty cache, and a recipe of seconds."""
     for name, value in {"steps": 2, "images": 96, "batch": 16}.items():
-        monkeypatch.setattr(train.FINETUNE, name, value)
+        monkeypatch.setattr(finetuning.FINETUNE, name, value)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
 
@@ -48,33 +52,33 @@ def tower_of(trainer, course):
 
 def test_a_sequence_of_one_task_is_the_individual_fine_tuning(trainer):
     trainer = trainer()
-    head = train.zero_shot_head(trainer.base, trainer.tokenizer, DRAWN[0])
-    individual = store.vision_tensors(arrays(train.finetune(trainer.base, [head], [DRAWN[0]])))
-    assert store.tensors_hash(individual) != store.tensors_hash(store.vision_tensors(arrays(trainer.base)))
+    head = zero_shot_head(trainer.base, trainer.tokenizer, DRAWN[0])
+    individual = vision_tensors(arrays(finetuning.finetune(trainer.base, [head], [DRAWN[0]])))
+    assert tensors_hash(individual) != tensors_hash(vision_tensors(arrays(trainer.base)))
     for seed in (40, NO_ORDER):
         trainer.follow(trained.Course(1, seed))
-        assert store.tensors_hash(tower_of(trainer, trained.Course(1, seed))) == store.tensors_hash(individual)
+        assert tensors_hash(tower_of(trainer, trained.Course(1, seed))) == tensors_hash(individual)
 
 
 def test_joint_training_tells_an_image_from_classes_of_its_own_task_alone(trainer, monkeypatch):
     trainer, task = trainer(), DRAWN[0]
-    head = train.zero_shot_head(trainer.base, trainer.tokenizer, task)
-    draw = train.batch_of
+    head = zero_shot_head(trainer.base, trainer.tokenizer, task)
+    draw = finetuning.batch_of
 
     def batches(images, step, size, **how):  # in odd steps those of the second task, if there is one
-        rows = draw(range(train.FINETUNE.images), step, size, **how)
-        return rows + (len(images) - train.FINETUNE.images) * (step % 2)
+        rows = draw(range(finetuning.FINETUNE.images), step, size, **how)
+        return rows + (len(images) - finetuning.FINETUNE.images) * (step % 2)
 
-    monkeypatch.setattr(train, "batch_of", batches)
-    twice = arrays(train.finetune(trainer.base, [head, head], [task, task]))
-    monkeypatch.setattr(train.FINETUNE, "steps", 4)
-    once = arrays(train.finetune(trainer.base, [head], [task]))
+    monkeypatch.setattr(finetuning, "batch_of", batches)
+    twice = arrays(finetuning.finetune(trainer.base, [head, head], [task, task]))
+    monkeypatch.setattr(finetuning.FINETUNE, "steps", 4)
+    once = arrays(finetuning.finetune(trainer.base, [head], [task]))
     for name in once:
         np.testing.assert_allclose(twice[name], once[name], atol=1e-5)
 
 
 def test_a_stopped_sequence_goes_on_after_the_last_task_learnt(trainer, monkeypatch):
-    course, finetune, learnt = trained.Course(3, 41), train.finetune, []
+    course, finetune, learnt = trained.Course(3, 41), finetuning.finetune, []
     whole = trainer("whole")
     whole.follow(course)
 
@@ -104,7 +108,7 @@ def test_the_scores_that_ship_are_whole_and_of_this_zoo(backbone):
     frame = suite.trained(backbone)
     assert list(frame.columns) == TRAINED and (frame["images"] == 150).all()
     assert len(frame) or backbone != BACKBONE
-    individual = json.loads((store.folder_of(ZOO, backbone) / "accuracies.json").read_text())["individual"]
+    individual = json.loads((folder_of(ZOO, backbone) / "accuracies.json").read_text())["individual"]
     for (label, number, seed), part in frame.groupby(["label", "num_tasks", "seed"]):
         joint = label == trained.JOINT
         assert joint == (seed == NO_ORDER) and (joint or label == trained.SEQUENTIAL)
@@ -137,11 +141,11 @@ def test_they_belong_to_one_zoo_and_to_all_of_its_images(tmp_path):
     folder = shutil.copytree(ZOO, tmp_path / "zoo")
     other = load_suite("mini", folder=str(folder))
     assert other.content_hash == load_suite("mini").content_hash
-    (store.folder_of(folder, BACKBONE) / "trained.csv").unlink()
+    (folder_of(folder, BACKBONE) / "trained.csv").unlink()
     assert load_suite("mini", folder=folder).content_hash == other.content_hash  # no merged model's score depends on it
     for suite in (other, load_suite("mini", limit=20), load_suite("clip")):
         assert suite.trained(suite.backbones[0]).empty
         assert trained_accuracies(suite, suite.backbones[0], [8]).empty
-    delta = next((store.folder_of(folder, BACKBONE) / "deltas").iterdir())
+    delta = next((folder_of(folder, BACKBONE) / "deltas").iterdir())
     delta.write_bytes(delta.read_bytes() + b" ")
     assert load_suite("mini", folder=folder).content_hash != other.content_hash

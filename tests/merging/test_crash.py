@@ -2,8 +2,8 @@
 
 A warm parent forks a child that runs `add` and `export`; SIGKILL comes at a moment uniform between the child's first and
 last write.  And every fsync and rename fails once.  The suite runs a short version; ``make crash`` the long one:
-`python tests/test_crash.py --kills 200 --megabytes 50`.  SIGKILL does not prove that a power failure is survived: what
-was written is then still in the kernel's hands.
+`python tests/merging/test_crash.py --kills 200 --megabytes 50`.  SIGKILL does not prove that a power failure is
+survived: what was written is then still in the kernel's hands.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import copy
+import hashlib
 import json
 import os
 import subprocess
@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import CLIPConfig, CLIPModel, CLIPVisionModel, GPT2Config, GPT2LMHeadModel
+from transformers import CLIPVisionModel
 
 from cmmlib import ContinualMerger
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+from ..helpers.models import GOLDEN
+
 OLDER = os.environ.get("CMMLIB_TRANSFORMERS4")
-TINY = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, projection_dim=8)
 
 SCRIPT = """
 import hashlib, json, sys
@@ -39,8 +39,6 @@ print(json.dumps([transformers.__version__.split(".")[0], faults, digest.hexdige
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
-    import hashlib
-
     found = hashlib.sha256()
     bare = {key.removeprefix("vision_model."): x for key, x in tensors.items() if not key.endswith("position_ids")}
     for key in sorted(bare):
@@ -63,31 +61,9 @@ def opened(python: str, folder: Path, cls: str) -> list:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
-    """A tiny whole CLIP model with processor files, and two models fine-tuned from it, as folders."""
-    torch.manual_seed(0)
-    text = dict(**TINY, vocab_size=50, max_position_embeddings=8, eos_token_id=2, bos_token_id=1, pad_token_id=0)
-    base = CLIPModel(CLIPConfig(vision_config=dict(**TINY, image_size=8, patch_size=4), text_config=text, projection_dim=8))
-    root = tmp_path_factory.mktemp("whole")
-    models = []
-    for name in ("base", "one", "two"):
-        model = copy.deepcopy(base)
-        if name != "base":
-            with torch.no_grad():
-                for parameter in model.parameters():  # the text tower too: it must not matter
-                    parameter.add_(0.002 * torch.randn_like(parameter))
-        model.save_pretrained(root / name)
-        models.append(root / name)
-    (root / "base" / "preprocessor_config.json").write_text('{"do_resize": true}')
-    (root / "base" / "vocab.json").write_text("{}")
-    (root / "base" / "modeling_evil.py").write_text("raise SystemExit")
-    return models[0], models[1:]
-
-
 @pytest.fixture
-def merger(whole: tuple[Path, list[Path]], tmp_path: Path) -> ContinualMerger:
-    base, models = whole
+def merger(whole_folders: tuple[Path, list[Path]], tmp_path: Path) -> ContinualMerger:
+    base, models = whole_folders
     ContinualMerger(base, "opcm").save(tmp_path / "state")
     return ContinualMerger.load(tmp_path / "state").add(models[0]).add(models[1])
 
@@ -104,10 +80,10 @@ def test_a_vision_tower_opens(python: str, version: str, shards: int, merger: Co
 
 @pytest.mark.parametrize(("python", "version"), PYTHONS)
 def test_a_whole_model_opens_with_the_bases_text_tower(
-    python: str, version: str, merger: ContinualMerger, whole: tuple, tmp_path: Path
+    python: str, version: str, merger: ContinualMerger, whole_folders: tuple, tmp_path: Path
 ):
     out = merger.export(tmp_path / "out", whole=True)
-    base = load_file(whole[0] / "model.safetensors")
+    base = load_file(whole_folders[0] / "model.safetensors")
     expected = {**{key: x for key, x in base.items() if not key.startswith("vision_model.")}, **merger.merged()}
     assert load_file(out / "model.safetensors").keys() == base.keys()
     assert opened(python, out, "CLIPModel") == [version, {}, digest(expected)]
@@ -151,40 +127,8 @@ def test_the_folder_holds_processor_files_and_a_card_and_no_code(merger: Continu
     assert card.index("one") < card.index("two")
 
 
-def test_names_do_not_break_the_card(whole: tuple, tmp_path: Path):
-    merger = ContinualMerger(whole[0], "weight_average").add(whole[1][0], name="a|b\n---\n<script>`x`")
-    card = (merger.export(tmp_path / "out") / "README.md").read_text()
-    assert card.count("\n---\n") == 1 and "<script>" not in card.replace("\\<", "") and "a\\|b" in card
-
-
-def test_gpt2_with_tied_weights_opens_however_the_model_was_saved(tmp_path: Path):
-    torch.manual_seed(0)
-    gpt = GPT2LMHeadModel(
-        GPT2Config(n_embd=8, n_layer=1, n_head=2, n_positions=6, vocab_size=11, bos_token_id=1, eos_token_id=2)
-    )
-    gpt.save_pretrained(tmp_path / "base")  # one copy of the tied matrix
-    tuned = copy.deepcopy(gpt)
-    with torch.no_grad():
-        for parameter in tuned.parameters():
-            parameter.add_(0.002 * torch.randn_like(parameter))
-    (tmp_path / "bin").mkdir()
-    torch.save(tuned.state_dict(), tmp_path / "bin" / "pytorch_model.bin")  # both names, one storage
-    tuned.save_pretrained(tmp_path / "one")
-    copies = {key: x.clone() for key, x in tuned.state_dict().items()}  # both names, two storages
-    other = {key: x for key, x in copies.items() if key != "transformer.wte.weight"}  # the other name alone
-    expected = ContinualMerger(tmp_path / "base", "opcm").add(tmp_path / "one").merged()
-    for base in (tmp_path / "base", gpt):
-        for model in (tmp_path / "bin", copies, tuned, *([other] if base is gpt else [])):
-            merged = ContinualMerger(base, "opcm").add(model).merged()
-            assert all(torch.equal(merged[key], expected[key]) for key in expected)
-    assert torch.equal(merged["lm_head.weight"], merged["transformer.wte.weight"])
-    out = ContinualMerger(tmp_path / "base", "opcm").add(tmp_path / "bin").export(tmp_path / "out")
-    model, info = GPT2LMHeadModel.from_pretrained(out, output_loading_info=True)
-    assert not any(info.values()) and torch.equal(model.lm_head.weight, expected["transformer.wte.weight"])
-
-
-def test_what_cannot_be_exported_is_refused_and_leaves_nothing(whole: tuple, tmp_path: Path):
-    base, models = whole
+def test_what_cannot_be_exported_is_refused_and_leaves_nothing(whole_folders: tuple, tmp_path: Path):
+    base, models = whole_folders
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("x")
     merger = ContinualMerger(base, "weight_average")
@@ -199,8 +143,8 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(whole: tuple, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
-def test_an_exported_base_with_another_text_tower_is_noticed(whole: tuple, tmp_path: Path):
-    base, models = whole
+def test_an_exported_base_with_another_text_tower_is_noticed(whole_folders: tuple, tmp_path: Path):
+    base, models = whole_folders
     merger = ContinualMerger(base, "weight_average").add(models[0])
     merger.save(tmp_path / "state")
     swapped = load_file(base / "model.safetensors")
@@ -213,137 +157,7 @@ def test_an_exported_base_with_another_text_tower_is_noticed(whole: tuple, tmp_p
 
 
 def _folder(target: Path, base: Path, tensors: dict[str, Tensor]) -> Path:
-    from safetensors.torch import save_file
-
     target.mkdir()
     save_file(tensors, target / "model.safetensors")
     (target / "config.json").write_bytes((base / "config.json").read_bytes())
     return target
-
-
-# ---------------------------------------------------------------------------------------------- LoRA adapters
-
-
-def _adapter(folder: Path, rank: int = 2, config: dict | None = None, extra: dict[str, Tensor] | None = None) -> Path:
-    from safetensors.torch import save_file
-
-    generator = torch.Generator().manual_seed(rank)
-    folder.mkdir()
-    base = load_file(GOLDEN / "base.safetensors")
-    tensors = dict(extra or {})
-    for module in ("encoder.layers.0.self_attn.q_proj", "encoder.layers.1.mlp.fc1"):
-        out, inner = base[f"vision_model.{module}.weight"].shape
-        name = f"base_model.model.vision_model.{module}"
-        tensors[f"{name}.lora_A.weight"] = 0.1 * torch.randn(rank, inner, generator=generator)
-        tensors[f"{name}.lora_B.weight"] = 0.1 * torch.randn(out, rank, generator=generator)
-    save_file(tensors, folder / "adapter_model.safetensors")
-    settings = {"peft_type": "LORA", "lora_alpha": 6, "r": rank, "fan_in_fan_out": False, **(config or {})}
-    (folder / "adapter_config.json").write_text(json.dumps(settings))
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("config", "scales"),
-    [
-        ({}, (3, 3)),
-        ({"use_rslora": True}, (6 / 2**0.5, 6 / 2**0.5)),
-        ({"alpha_pattern": {"mlp.fc1": 4}}, (3, 2)),
-        ({"init_lora_weights": "gaussian"}, (3, 3)),
-    ],
-)
-def test_an_adapter_is_its_delta_applied_to_the_base(config: dict, scales: tuple, tmp_path: Path):
-    adapter = _adapter(tmp_path / "lora", config=config)
-    parts = load_file(adapter / "adapter_model.safetensors")
-    expected = load_file(GOLDEN / "base.safetensors")
-    modules = ("encoder.layers.0.self_attn.q_proj", "encoder.layers.1.mlp.fc1")
-    for module, scale in zip(modules, scales, strict=True):
-        name = f"base_model.model.vision_model.{module}"
-        delta = parts[f"{name}.lora_B.weight"] @ parts[f"{name}.lora_A.weight"] * scale
-        expected[f"vision_model.{module}.weight"] += delta
-    merged = ContinualMerger(GOLDEN / "base.safetensors", "weight_average").add(adapter).merged()
-    assert all(torch.allclose(merged[key], expected[key], atol=1e-6) for key in expected)
-
-
-def test_whole_tensors_of_an_adapter_replace_the_bases(tmp_path: Path):
-    bias = "vision_model.encoder.layers.0.mlp.fc1.bias"
-    own = load_file(GOLDEN / "task0.safetensors")[bias]
-    adapter = _adapter(tmp_path / "lora", extra={f"base_model.model.{bias}": own})
-    merged = ContinualMerger(GOLDEN / "base.safetensors", "weight_average").add(adapter).merged()
-    assert torch.allclose(merged[bias], own, atol=1e-7)
-
-
-def test_adapters_of_transposed_weights(tmp_path: Path):
-    from safetensors.torch import save_file
-
-    torch.manual_seed(0)
-    gpt = GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=2, n_positions=6, vocab_size=11))
-    a, b = torch.randn(2, 8), 0.01 * torch.randn(24, 2)
-    name = "transformer.h.0.attn.c_attn"
-    (tmp_path / "lora").mkdir()
-    tensors = {f"base_model.model.{name}.lora_A.weight": a, f"base_model.model.{name}.lora_B.weight": b}
-    save_file(tensors, tmp_path / "lora" / "adapter_model.safetensors")
-    settings = {"peft_type": "LORA", "lora_alpha": 2, "r": 2, "fan_in_fan_out": True}
-    (tmp_path / "lora" / "adapter_config.json").write_text(json.dumps(settings))
-    merged = ContinualMerger(gpt, "weight_average").add(tmp_path / "lora").merged()
-    assert torch.allclose(merged[f"{name}.weight"], gpt.state_dict()[f"{name}.weight"] + (b @ a).T, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"peft_type": "IA3"}, r"adapter_config\.json: peft_type is 'IA3', only LORA is read"),
-        ({"use_dora": True}, "use_dora makes this more than plain LoRA"),
-        ({"init_lora_weights": "pissa"}, "init_lora_weights = 'pissa' changes the base's own weights"),
-        ({"alpha_pattern": {"(a+)+$": 3}}, "alpha_pattern holds the regular expression"),
-        ({"lora_alpha": "six"}, "lora_alpha or alpha_pattern holds no number"),
-        ({"fan_in_fan_out": True}, r"its matrices for 'encoder\.layers\.1\.mlp\.fc1\.weight' make .*is it an adapter"),
-    ],
-)
-def test_adapters_that_are_not_plain_lora_of_this_base_are_refused(config: dict, message: str, tmp_path: Path):
-    merger = ContinualMerger(GOLDEN / "base.safetensors", "weight_average")
-    with pytest.raises(ValueError, match=message):
-        merger.add(_adapter(tmp_path / "lora", config=config))
-    assert len(merger) == 0
-
-
-@pytest.mark.parametrize(
-    ("extra", "message"),
-    [
-        ({"base_model.model.vision_model.nosuch.lora_A.weight": torch.ones(2, 3)}, "adapts 'vision_model.nosuch.weight'"),
-        ({"base_model.model.vision_model.embeddings.lora_embedding_A": torch.ones(2, 3)}, "is no LoRA of a matrix"),
-        ({"base_model.model.vision_model.encoder.layers.0.mlp.fc2.lora_A.weight": torch.ones(2, 3)}, "lacks lora_B for"),
-    ],
-)
-def test_adapters_that_do_not_fit_are_refused(extra: dict[str, Tensor], message: str, tmp_path: Path):
-    merger = ContinualMerger(GOLDEN / "base.safetensors", "weight_average")
-    with pytest.raises(ValueError, match=message):
-        merger.add(_adapter(tmp_path / "lora", extra=extra))
-
-
-def test_an_adapter_is_known_again_and_is_no_base(tmp_path: Path):
-    ContinualMerger(GOLDEN / "base.safetensors", "weight_average").save(tmp_path / "state")
-    merger = ContinualMerger.load(tmp_path / "state").add(_adapter(tmp_path / "lora"))
-    with pytest.raises(ValueError, match="merged before"):
-        merger.add(tmp_path / "lora")
-    merger.add(_adapter(tmp_path / "other", config={"lora_alpha": 7}))
-    with pytest.raises(ValueError, match="is an adapter, which cannot be a base"):
-        ContinualMerger(tmp_path / "lora", "weight_average")
-
-
-# ---------------------------------------------------------------------------------------------- mixed dtypes
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_models_are_merged_in_float32(dtype: torch.dtype, tmp_path: Path):
-    from safetensors.torch import save_file
-
-    base, models = load_file(GOLDEN / "base.safetensors"), [load_file(GOLDEN / f"task{i}.safetensors") for i in range(2)]
-    halves = [{key: x.to(dtype) for key, x in state.items()} for state in (base, models[0])]
-    save_file(halves[0], tmp_path / "base.safetensors")
-    merger = ContinualMerger(tmp_path / "base.safetensors", "weight_average").add(halves[1]).add(models[1])
-    merger.save(tmp_path / "state")
-    assert {x.dtype for x in load_file(tmp_path / "state" / "running-2.safetensors").values()} == {torch.float32}
-    merged = merger.merged(torch.float32)
-    expected = {key: (halves[1][key].float() + models[1][key]) / 2 for key in base}
-    assert all(torch.allclose(merged[key], expected[key], atol=1e-6) for key in base)
-    assert {x.dtype for x in merger.merged().values()} == {dtype}

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from cmmlib import ContinualMerger
 
 STATES = Path(__file__).parent / "states"
-"""Version 1 as cmmlib 0.1.0 wrote it, after the golden task0 and task1; ``expected.safetensors``: what it gave after task2."""
+"""Version 1 as cmmlib 0.1.0 wrote it after the golden task0 and task1; ``expected.safetensors``: what task2 gave."""
 
 
 @pytest.fixture(params=["opcm", "dop_all"])  # a tensor per parameter, a dict of tensors per linear weight

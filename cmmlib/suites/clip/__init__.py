@@ -1,5 +1,6 @@
 """The CLIP suite: OpenAI's CLIP in three sizes, twenty tasks and their fine-tuned towers, from a hub or from folders."""
 
-from .suite import MODELS, ClipSuite
+from .backbones import MODELS
+from .suite import ClipSuite
 
 __all__ = ["MODELS", "ClipSuite"]

@@ -10,7 +10,7 @@ package clip-benchmark 1.6.2, or in CLIP's own list of prompts) have other names
     PETS        capitals and spaces: "American Bulldog"
     CIFAR100    spaces for underscores, and "crab"
 
-FOOD101 has "cheese plate" before "cheesecake", the data set the other way round: see tasks.py.
+FOOD101 has "cheese plate" before "cheesecake", the data set the other way round: see `cmmlib.suites.clip.tasks`.
 """
 
 

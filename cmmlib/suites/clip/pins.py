@@ -1,142 +1,18 @@
-"""Repositories of the suite, on a hub or in local folders, and the revisions they are pinned to."""
+"""Revisions that were pinned: a JSON file in the cache that all processes share."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterable, Mapping
-from hashlib import sha256
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ...files import read_json, write_flushed
-from ...models import hub
+from ...locks import file_lock
 from ...paths import cache_dir
 
-KINDS = {"models": "model", "datasets": "dataset"}
-
-
-class Repositories:
-    """Files of models and data sets by hub id.
-
-    A branch moves; a cache that mixes two of its states reproduces neither.  So the first use of a repository pins the
-    commit that its branch is at, in ``cache_dir() / "clip" / "revisions.json"``, and every later use asks for that one.
-
-    Args:
-        models_dir, data_dir: folders that hold the repositories as ``<folder>/<owner>/<name>/…``; None for the hub.
-        revisions: hub id (or ``models/<id>``, ``datasets/<id>``) → commit, branch or tag; or a JSON file of these, as
-            ``revisions.json`` is one, or the ``sources.csv`` of another run.
-    """
-
-    def __init__(
-        self,
-        models_dir: str | Path | None = None,
-        data_dir: str | Path | None = None,
-        revisions: str | Path | Mapping[str, Any] | None = None,
-    ) -> None:
-        self.folders: dict[str, Path] = {}
-        for kind, folder, option in (("models", models_dir, "models_dir"), ("datasets", data_dir, "data_dir")):
-            if folder is not None:
-                path = Path(folder).expanduser().absolute()
-                if not path.is_dir():
-                    raise FileNotFoundError(f"{option}: no folder {path}")
-                self.folders[kind] = path
-        self.asked = _revisions(revisions)
-        self.sent: dict[str, dict[str, Any]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """With the pins: sent to a machine with a cache of its own, it asks for the same commits there."""
-        return {**self.__dict__, "sent": self._pins()}
-
-    def _pins(self) -> dict[str, dict[str, Any]]:
-        return {**_read_pins(), **self.sent}
-
-    def names(self, kind: str, repo: str) -> list[str]:
-        """The files of a repository, with their folders."""
-        if (folder := self._local(kind, repo)) is None:
-            return self._pinned(kind, repo)["files"]
-        paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-        return sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
-
-    def fetch(self, kind: str, repo: str, names: Iterable[str]) -> Path:
-        """The folder of a repository, with these files of it in place."""
-        if (folder := self._local(kind, repo)) is None:
-            return hub.download(repo, list(names), self._pinned(kind, repo)["revision"], KINDS[kind])
-        return folder
-
-    def revision(self, kind: str, repo: str, names: Iterable[str]) -> str:
-        """The pinned commit; of a local folder "sha256:" and the hash of these files.
-
-        Raises:
-            ValueError: a local folder is not what it was when it was pinned.
-        """
-        if (folder := self._local(kind, repo)) is None:
-            return self._pinned(kind, repo)["revision"]
-        paths = {name: folder / name for name in sorted(names)}
-        stamp = [[name, path.stat().st_size, path.stat().st_mtime_ns] for name, path in paths.items()]
-        key = self._key(kind, repo)
-        known = self._pins().get(key)
-        if known is not None and known.get("stamp") == stamp:
-            return known["revision"]
-        digest = sha256()
-        for name, path in paths.items():
-            with open(path, "rb") as file:
-                # name and size first: where one file ends and the next begins is part of what is hashed
-                digest.update(f"{name}\0{path.stat().st_size}\0".encode())
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        revision = f"sha256:{digest.hexdigest()}"
-        if known is not None and known["revision"] != revision:
-            raise ValueError(
-                f"{folder} has changed since it was first used here, and scores of both states would mix: restore it, or "
-                f"use another CMMLIB_CACHE, or remove {json.dumps(key)} from {pins_path()}"
-            )
-        _write_pin(key, lambda _: {"revision": revision, "stamp": stamp})
-        return revision
-
-    def sources(self, wanted: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
-        """A row for each of these repositories (kind, id) that is pinned."""
-        pins = self._pins()
-        return [
-            {
-                "kind": KINDS[kind],
-                "id": repo,
-                "place": str(self.folders[kind] / repo) if kind in self.folders else "hub",
-                "revision": pins[key]["revision"],
-            }
-            for kind, repo in wanted
-            if (key := self._key(kind, repo)) in pins
-        ]
-
-    def _local(self, kind: str, repo: str) -> Path | None:
-        if kind not in self.folders:
-            return None
-        folder = self.folders[kind] / repo
-        if not folder.is_dir():
-            option = {"models": "models_dir", "datasets": "data_dir"}[kind]
-            raise FileNotFoundError(
-                f"{option}={self.folders[kind]} holds no {repo}: no folder {folder}. Copy the {KINDS[kind]}'s repository "
-                f"there, or leave {option} out to use the hub"
-            )
-        return folder
-
-    def _key(self, kind: str, repo: str) -> str:
-        if kind in self.folders:
-            return str(self.folders[kind] / repo)
-        asked = self._asked(kind, repo)
-        return f"{kind}/{repo}" + (f"@{asked}" if asked else "")
-
-    def _asked(self, kind: str, repo: str) -> str | None:
-        return self.asked.get(f"{kind}/{repo}", self.asked.get(repo))
-
-    def _pinned(self, kind: str, repo: str) -> dict[str, Any]:
-        key = self._key(kind, repo)
-        known = self._pins().get(key)
-        if known is None:
-            commit, files = hub.listing(repo, self._asked(kind, repo), KINDS[kind])
-            # of two processes that resolve at the same time, both use what the first one wrote
-            known = _write_pin(key, lambda first: first or {"revision": commit, "files": files})
-        return known
+Pin = dict[str, Any]
+"""``revision``, and ``files`` (of a repository on the hub) or ``stamp`` (of a folder)."""
 
 
 def pins_path() -> Path:
@@ -144,7 +20,12 @@ def pins_path() -> Path:
     return cache_dir() / "clip" / "revisions.json"
 
 
-def _read_pins() -> dict[str, dict[str, Any]]:
+def read_pins() -> dict[str, Pin]:
+    """All pins by key.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     path = pins_path()
     if not path.exists():
         return {}
@@ -157,42 +38,12 @@ def _read_pins() -> dict[str, dict[str, Any]]:
     return pins
 
 
-def _write_pin(key: str, make: Callable[[dict | None], dict[str, Any]]) -> dict[str, Any]:
-    from huggingface_hub.utils import WeakFileLock
-
+def write_pin(key: str, make: Callable[[Pin | None], Pin]) -> Pin:
+    """Pin what `make` gives, told what is pinned by now; of several processes each sees what the one before wrote."""
     path = pins_path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(path.with_suffix(".lock")):
-        pins = _read_pins()
+    with file_lock(path.with_suffix(".lock")):
+        pins = read_pins()
         pin = make(pins.get(key))
         write_flushed(path, json.dumps(dict(sorted({**pins, key: pin}.items())), indent=1) + "\n")
     return pin
-
-
-def _of_a_run(sources: Path) -> dict[str, str]:
-    """{kind/id: revision} from the ``sources.csv`` that a run leaves beside its table."""
-    folders = {kind: folder for folder, kind in KINDS.items()}
-    with open(sources, newline="", encoding="utf-8") as file:
-        return {f"{folders[row['kind']]}/{row['id']}": row["revision"] for row in csv.DictReader(file)}
-
-
-def _revisions(given: str | Path | Mapping[str, Any] | None) -> dict[str, str]:
-    """{id: revision} from a mapping or a file of these."""
-    what = "revisions"
-    if isinstance(given, str | Path):
-        what = f"revisions={given}"
-        path = Path(given).expanduser()
-        try:
-            given = _of_a_run(path) if path.suffix == ".csv" else read_json(path)
-        except (ValueError, KeyError) as error:
-            raise ValueError(f"{what}: {error}") from None
-    revisions = {}
-    if not isinstance(given or {}, Mapping):
-        raise ValueError(f"{what}: no mapping of hub id to revision")
-    for repo, pin in (given or {}).items():
-        revision = pin.get("revision") if isinstance(pin, Mapping) else pin
-        if not isinstance(revision, str) or not revision:
-            raise ValueError(f'{what}: {repo!r} has {pin!r}, not a revision or {{"revision": …}}')
-        if not revision.startswith("sha256:"):  # a local folder's; it says nothing about a hub
-            revisions[repo] = revision
-    return revisions

@@ -7,23 +7,21 @@ Models and test sets are made on first use under `cache_dir() / "mini-<content h
 from __future__ import annotations
 
 import filecmp
-import io
 import json
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ...paths import cache_dir
-from ..suite import TRAINED, first_names
-from . import render, store
-from .render import ZOO
+from ..suite import TRAINED, first_names, require_known
+from .folders import ZOO, ensure_folder, folder_of
+from .rendered_sets import read_rendered, rendered_hash, write_rendered
 from .tasks import TASKS, MiniTask
+from .towers import write_tower, written_tower_hash
 
 if TYPE_CHECKING:  # datasets takes seconds to import
     from datasets import Dataset
@@ -35,7 +33,7 @@ NOT_SCORED = ("accuracies.json", "trained.csv", "SOURCES.md")  # zoo files that 
 
 
 class MiniSuite:
-    """See `cmmlib.suites.Suite` for the interface.
+    """See `cmmlib.suites.suite.Suite` for the interface.
 
     folder: the zoo, by default the one that ships; its backbones are those that are complete there.
     """
@@ -47,7 +45,7 @@ class MiniSuite:
 
     def __init__(self, folder: str | Path = ZOO) -> None:
         self.folder = folder = Path(folder)
-        folders = {name: store.folder_of(folder, name) for name in BACKBONES}
+        folders = {name: folder_of(folder, name) for name in BACKBONES}
         self.backbones = tuple(name for name in BACKBONES if (folders[name] / "checksums.json").exists())
         if not self.backbones:
             raise FileNotFoundError(
@@ -56,7 +54,7 @@ class MiniSuite:
         towers = {name: json.loads((folders[name] / "checksums.json").read_text()) for name in self.backbones}
         self.checksums = {"towers": towers, "test_sets": json.loads((folder / "test_sets.json").read_text())}
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         """Sent to another machine, the zoo that ships is the one that ships there."""
         return type(self), (() if self.folder == ZOO else (self.folder,))
 
@@ -80,8 +78,8 @@ class MiniSuite:
 
     def base(self, backbone: str) -> str:
         """Folder of the pretrained CLIPModel with its tokenizer and image processor."""
-        _check("backbone", backbone, self.backbones)
-        sources = (store.folder_of(self.folder, backbone) / "base", self.folder / "tokenizer")
+        self._require("backbone", backbone, self.backbones)
+        sources = (folder_of(self.folder, backbone) / "base", self.folder / "tokenizer")
         files = {path.name: path for source in sources for path in source.iterdir()}
 
         def intact(folder: Path) -> bool:
@@ -91,78 +89,50 @@ class MiniSuite:
             for path in files.values():
                 shutil.copy(path, folder)
 
-        target = store.folder_of(self.root / "models", backbone) / "base"
-        store.ensure_folder(target, write, intact)
+        target = folder_of(self.root / "models", backbone) / "base"
+        ensure_folder(target, write, intact)
         return str(target)
 
     def checkpoint(self, backbone: str, task_name: str) -> str:
         """Folder of the vision tower fine-tuned on a task (a CLIPVisionModel, keys with `vision_model.`)."""
-        from safetensors.numpy import load_file, save_file
-
-        _check("backbone", backbone, self.backbones)
-        _check("task", task_name, self.task_names())
-        zoo = store.folder_of(self.folder, backbone)
-        config = json.dumps(vision_config(zoo / "base"), indent=2)
-
-        def write(folder: Path) -> None:
-            base = store.vision_tensors(load_file(zoo / "base" / "model.safetensors"))
-            tower = store.unpack(base, load_file(zoo / "deltas" / f"{task_name}.safetensors"))
-            save_file(tower, folder / "model.safetensors", metadata={"format": "pt"})
-            (folder / "config.json").write_text(config)
-
-        def measure(folder: Path) -> str:
-            if (folder / "config.json").read_text() != config:
-                return "another configuration"
-            return store.tensors_hash(load_file(folder / "model.safetensors"))
-
-        target = store.folder_of(self.root / "models", backbone) / task_name
+        self._require("backbone", backbone, self.backbones)
+        self._require("task", task_name, self.task_names())
+        zoo = folder_of(self.folder, backbone)
+        target = folder_of(self.root / "models", backbone) / task_name
         committed = self.checksums["towers"][backbone][task_name]
+        write, measure = partial(write_tower, zoo, task_name), partial(written_tower_hash, zoo)
         self._ensure(target, write, measure, committed, f"{backbone} tower of task {task_name}")
         return str(target)
 
     def test_set(self, task_name: str) -> Dataset:
         """150 images of a task: columns image (PIL, 36 x 36 RGB) and label (ClassLabel)."""
-        import datasets
-        from pyarrow import parquet
-
-        _check("task", task_name, self.task_names())
+        self._require("task", task_name, self.task_names())
         task = next(task for task in self.tasks if task.name == task_name)
-        file = "data/test-00000-of-00001.parquet"
-
-        def write(folder: Path) -> None:
-            images, labels = render.draw_test(task_name)
-            features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(task.class_names))}
-            columns = {"image": [{"bytes": encode(image), "path": None} for image in images], "label": labels}
-            data = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
-            (folder / file).parent.mkdir()
-            parquet.write_table(data.data.table, folder / file)  # with the features in its metadata
-
-        def measure(folder: Path) -> str:
-            table = parquet.read_table(folder / file)
-            images = [decode(row["bytes"]) for row in table["image"].to_pylist()]
-            return store.pixels_hash(images, table["label"].to_pylist())
-
         target = self.root / "data" / task_name
-        self._ensure(target, write, measure, self.checksums["test_sets"][task_name], f"test set of task {task_name}")
-        return datasets.Dataset(datasets.table.InMemoryTable(parquet.read_table(target / file)), split="test")
+        committed = self.checksums["test_sets"][task_name]
+        self._ensure(target, partial(write_rendered, task), rendered_hash, committed, f"test set of task {task_name}")
+        return read_rendered(target)
 
     def test_set_key(self, task_name: str) -> str:
         """The committed checksum of a test set."""
-        _check("task", task_name, self.task_names())
+        self._require("task", task_name, self.task_names())
         return f"mini {task_name} {self.checksums['test_sets'][task_name]}"
 
     def trained(self, backbone: str) -> DataFrame:
-        """What `cmmlib.experiments.trained` has measured and this zoo ships; see `cmmlib.suites.Suite.trained`."""
+        """What `cmmlib.experiments.trained` has measured and this zoo ships; see `cmmlib.suites.suite.Suite.trained`."""
         import pandas as pd
 
-        _check("backbone", backbone, self.backbones)
-        path = store.folder_of(self.folder, backbone) / "trained.csv"
+        self._require("backbone", backbone, self.backbones)
+        path = folder_of(self.folder, backbone) / "trained.csv"
         return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=TRAINED)
 
     def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
         """The zoo: one row."""
         place = "in cmmlib" if self.folder == ZOO else str(self.folder)
         return [{"kind": "suite", "id": "mini", "place": place, "revision": self.content_hash}]
+
+    def _require(self, what: str, value: str, choices: Sequence[str]) -> None:
+        require_known(self.name, what, value, choices)
 
     def _ensure(
         self,
@@ -181,38 +151,10 @@ class MiniSuite:
         def intact(folder: Path) -> bool:  # what deviates on this machine is not made anew each time
             return measure(folder) == (folder / "sha256").read_text()
 
-        store.ensure_folder(target, write_with_hash, intact)
+        ensure_folder(target, write_with_hash, intact)
         if (target / "sha256").read_text() != committed:
             warnings.warn(
                 f"the {what} differs from its committed checksum: its numbers may deviate from the published "
                 f"ones. Is {self.folder} intact, is numpy much older or newer? Then delete {target}.",
                 stacklevel=3,
             )
-
-
-def vision_config(base: Path) -> dict:
-    """The config.json of a vision tower alone, from the folder of the whole model."""
-    config = json.loads((base / "config.json").read_text())
-    keep = {key: config[key] for key in ("dtype", "transformers_version") if key in config}
-    return {"architectures": ["CLIPVisionModel"], **config["vision_config"], **keep}
-
-
-def encode(image: np.ndarray) -> bytes:
-    """uint8 [h, w, 3] as PNG."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def decode(png: bytes) -> np.ndarray:
-    """PNG as uint8 [h, w, 3]."""
-    from PIL import Image
-
-    return np.asarray(Image.open(io.BytesIO(png)))
-
-
-def _check(what: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"unknown {what} {value!r} in suite mini; choices: {', '.join(choices)}")

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from ..suite import Task
 
 RGB = tuple[int, int, int]
+SIDE = 36  # pixels of an image
 
 
 @dataclass(frozen=True)
 class Domain:
     """How the images of one task look. Colours are RGB 0..255; lengths are pixels of the 36-pixel image.
 
-    pattern and period: the background alternates between `background` and `second` (see render.PATTERNS).
+    pattern and period: the background alternates between `background` and `second` (see `cmmlib.suites.mini.backgrounds`).
     noise: amplitude of uniform per-pixel noise.  jitter: amplitude of per-image colour shifts.
     size: range of the object's extent.  tilt: range of its rotation in degrees.
     """
@@ -31,7 +32,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class MiniTask(Task):
-    """A task with the way it is drawn. kind: glyph, scan, texture, dots or colour (see render.py)."""
+    """A task with the way it is drawn. kind: glyph, scan, texture, dots or colour (see `cmmlib.suites.mini.masks`)."""
 
     kind: str
     domain: Domain

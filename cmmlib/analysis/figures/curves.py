@@ -1,0 +1,60 @@
+"""Curves against the number of merged models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from .style import count_axis, line_style
+
+
+def step_curves(ax: Axes, points: pd.DataFrame, column: str = "seen") -> Axes:
+    """Mean accuracy against the number of merged models, a line per label; bands are one standard deviation over orders.
+
+    Args:
+        points: `cmmlib.analysis.runs.per_step_metrics` of one number of tasks.
+        column: ``"seen"`` (with the bounds of pretrained and individual models), ``"unseen"`` or ``"unseen_change"``.
+    """
+    for label, part in points.dropna(subset=column).groupby("label", sort=False):
+        by_step = part.groupby("step")[column]
+        mean, deviation = by_step.mean(), by_step.std()
+        style = line_style(str(label))
+        ax.plot(mean.index, mean, label=label, **style)
+        if deviation.notna().any():
+            ax.fill_between(mean.index, mean - deviation, mean + deviation, color=style["color"], alpha=0.13, linewidth=0)
+    if column == "seen":
+        for bound in ("pretrained", "individual"):
+            mean = points.groupby("step")[bound].mean()
+            ax.plot(mean.index, mean, label=bound.capitalize(), **{**line_style(bound.capitalize()), "marker": ""})
+    ylabel = {
+        "seen": "mean accuracy on seen tasks (%)",
+        "unseen": "mean accuracy on unseen tasks (%)",
+        "unseen_change": "unseen tasks, against\npretrained (points)",
+    }[column]
+    ax.set(ylabel=ylabel)
+    count_axis(ax, "merged models")
+    return ax
+
+
+def label_curves(ax: Axes, points: pd.DataFrame, y: str) -> Axes:
+    """Column ``y`` against the number of merged models, a line per label; the mean where there are several orders.
+
+    Args:
+        points: with columns ``label`` and ``step``.
+    """
+    for label, part in points.groupby("label", sort=False):
+        mean = part.groupby("step")[y].mean()
+        ax.plot(mean.index, mean, label=label, **line_style(str(label)))
+    count_axis(ax, "merged models")
+    return ax
+
+
+def history_curves(ax: Axes, history: pd.DataFrame, columns: Sequence[str]) -> Axes:
+    """Columns of a merger's history against the number of merged models."""
+    for column in columns:
+        ax.plot(history.index, history[column], marker="o", label=column.replace("_", " "))
+    count_axis(ax, "merged models")
+    ax.legend()
+    return ax

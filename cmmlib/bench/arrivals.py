@@ -1,0 +1,94 @@
+"""Methods as models arrive: those that keep a state of constant size, and those that keep all models and merge anew."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from ..merging.merger import ContinualMerger
+from .at_once import dop_all_anew, ties_at_once
+from .random_towers import LINEAR, Model
+from .timing import Work
+
+STREAMING: dict[str, tuple[str, dict[str, Any]]] = {
+    "Weight average": ("weight_average", {}),
+    "OPCM": ("opcm", {}),
+    "DOP-exact (α=0.8)": ("dop", {"solver": "exact", "alpha": 0.8}),
+    "DOP-all (u)": ("dop_all", {}),
+}
+AT_ONCE: dict[str, Callable[[Model, list[Model]], Model]] = {
+    "DOP-all (u), merged anew": dop_all_anew,
+    "TIES, all at once": ties_at_once,
+}
+
+
+class Merging(Protocol):
+    """One method.  The pretrained model is everyone's and not counted."""
+
+    keeps_models: bool
+
+    def arrive(self, model: Model) -> Work:
+        """All that it takes to know the merged model's parameters.  May be called more than once, to the same end."""
+        ...
+
+    @property
+    def kept(self) -> int:
+        """Bytes that are held until the next model."""
+        ...
+
+
+class Streaming:
+    """A `ContinualMerger`."""
+
+    keeps_models = False
+
+    def __init__(self, base: Model, method: str, **params: Any) -> None:
+        self.merger = ContinualMerger(base, method, linear=LINEAR, **params)
+
+    def arrive(self, model: Model) -> Work:
+        """See `Merging`."""
+        before = self.merger
+
+        def add() -> None:
+            after = copy.copy(before)  # `add` replaces what stands in the copy: it can be done again
+            self.merger = after.add(model)
+
+        return add
+
+    @property
+    def kept(self) -> int:
+        """See `Merging`."""
+        accumulated = self.merger.standing.accumulated or {}
+        values = [accumulated[key] for key in accumulated]
+        return sum(t.nbytes for value in values for t in ([value] if isinstance(value, Tensor) else value.values()))
+
+
+class AtOnce:
+    """All models, merged by a function of theirs."""
+
+    keeps_models = True
+
+    def __init__(self, base: Model, merge: Callable[[Model, list[Model]], Model]) -> None:
+        self.base, self.merge = base, merge
+        self.models: list[Model] = []
+
+    def arrive(self, model: Model) -> Work:
+        """See `Merging`."""
+        self.models.append(model)
+        return lambda: self.merge(self.base, self.models)
+
+    @property
+    def kept(self) -> int:
+        """See `Merging`."""
+        return sum(tensor.nbytes for model in self.models for tensor in model.values())
+
+
+def merging(label: str, base: Model) -> Merging:
+    """The method of that label, in `STREAMING` or `AT_ONCE`, before the first model."""
+    if label in AT_ONCE:
+        return AtOnce(base, AT_ONCE[label])
+    method, params = STREAMING[label]
+    return Streaming(base, method, **params)

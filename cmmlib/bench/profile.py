@@ -1,0 +1,64 @@
+"""Where one thread's time goes, and the largest speed-up over the published algorithm that this leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabulate import tabulate
+
+from .floor import floor_dop_exact, floor_opcm
+from .operations import KINDS, profiled
+from .random_towers import Towers
+from .steps import first_merged
+from .table import Row
+
+SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "OPCM": ("opcm", {}),
+    "DOP (Adam)": ("dop", {"num_steps": 10}),
+    "DOP-exact": ("dop", {"solver": "exact", "alpha": 0.8}),
+    "DOP-balanced": ("dop", {"solver": "exact", "alpha": "balanced"}),
+    "magmax": ("magmax", {}),
+    "ties": ("ties", {}),
+}
+FLOORS = {"OPCM": floor_opcm, "DOP-exact": floor_dop_exact}
+
+
+def profile(towers: Towers, rows: list[Row], threads: int) -> str:
+    """Per method, the CPU seconds of one thread by kind of operation, over the floor's, and the bounds that follow.
+
+    ``rows`` are those of the methods' measurements, to which the numbers are added.
+
+    Args:
+        threads: over which the bounds spread the seconds of one.
+    """
+    head = ["one thread", "CPU s", *KINDS, "over floor", "bound", "eigh's alone"]
+    lines = [_line(towers, row, threads) for row in rows if row["method"] in SETTINGS]
+    return tabulate(lines, head, disable_numparse=True)
+
+
+def step_profile(towers: Towers, method: str, params: dict[str, Any]) -> dict[str, float]:
+    """CPU seconds of merging the second model, see `cmmlib.bench.operations.profiled`."""
+    merger = first_merged(towers, method, **params)
+    return profiled(lambda: merger.add(towers.second))
+
+
+def _line(towers: Towers, row: Row, threads: int) -> list[str]:
+    method, params = SETTINGS[row["method"]]
+    step_profile(towers.corners(), method, params)  # what is imported on first use is not the method's time
+    spent = step_profile(towers, method, params)
+    total = sum(spent.values())
+    row["profile"] = spent
+    if floor := FLOORS.get(row["method"]):
+        pairs = towers.pairs()
+        row["cpu_over_floor"] = total / sum(profiled(lambda: [floor(*pair) for pair in pairs]).values())
+    bounds = []
+    if "baseline_seconds" in row and row["method"] != "DOP (Adam)":  # that one ran 10 of 200 steps
+        for needed in (KINDS[:3], KINDS[:1]):
+            bounds.append(row["baseline_seconds"] * threads / sum(spent[kind] for kind in needed))
+    return [
+        row["method"],
+        f"{total:.2f}",
+        *(f"{100 * spent[kind] / total:.0f} %" for kind in KINDS),
+        f"{row['cpu_over_floor']:.2f}" if floor else "",
+        *(f"{bound:.1f}" for bound in bounds),
+    ]

@@ -1,0 +1,128 @@
+"""What the command ``cmm`` is called with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EXIT_CODES = """exit codes:
+  0    done
+  2    refused, or wrongly called: the message says why; nothing was changed
+  3    the state is in use by another process: try again later
+  4    the system failed (disk full, no permission): nothing was changed
+  130  interrupted: nothing was changed, or only what was finished
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser; what it parses has a ``command``, and in ``json`` whether to answer in JSON."""
+    parser = argparse.ArgumentParser(
+        prog="cmm",
+        description="Continual model merging: models are merged as they arrive, and the papers' tables reproduced.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary, add_arguments, answers_in_json in (
+        ("start", "begin a merge that lives in a folder", _start, True),
+        ("add", "merge one more model into a state: all or nothing", _add, True),
+        ("status", "what has been merged so far", _status, True),
+        ("export", "write the merged model as a folder that from_pretrained opens", _export, True),
+        ("merge", "merge models in one go: start, add …, export", _merge, True),
+        ("reproduce", "run the notebooks with papermill and leave the table and the curves", _reproduce, False),
+        ("report", "one HTML file of what `reproduce` left, to send to a colleague", _report, False),
+    ):
+        command = commands.add_parser(
+            name, help=summary, description=summary, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        add_arguments(command)
+        if answers_in_json:
+            command.add_argument("--json", action="store_true", help="print the result as JSON")
+        else:
+            command.set_defaults(json=False)
+    return parser
+
+
+def _start(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("state", type=Path, metavar="STATE", help="a new folder")
+    _method_arguments(parser)
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    model = "a folder, a .safetensors or .bin file, a hub id, or a LoRA adapter's"
+    parser.add_argument("state", type=Path, metavar="STATE")
+    parser.add_argument("model", metavar="MODEL", help=model)
+    parser.add_argument("--name", help="what the history calls it (default: its file's or folder's name)")
+    parser.add_argument("--revision", help="commit, branch or tag of a hub id")
+    parser.add_argument("--base", help="where the base is now, if it has moved")
+    parser.add_argument("--allow-repeat", action="store_true", help="merge a model that has been merged before once more")
+    _actor_arguments(parser)
+
+
+def _status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("state", type=Path, metavar="STATE")
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("state", type=Path, metavar="STATE")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    parser.add_argument("--base", help="where the base is now, if it has moved")
+    _output_arguments(parser)
+
+
+def _merge(parser: argparse.ArgumentParser) -> None:
+    _method_arguments(parser)
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="a new folder")
+    parser.add_argument("--allow-repeat", action="store_true", help="let a model occur more than once")
+    _actor_arguments(parser)
+    _output_arguments(parser)
+
+
+def _method_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--base", required=True, help="the pretrained model: a folder, a .safetensors file or a hub id")
+    parser.add_argument("--revision", help="commit, branch or tag of a hub id given as base")
+    parser.add_argument("--method", default="opcm", help="name of the method (default: opcm)")
+    parser.add_argument("--set", action="append", default=[], metavar="P=VALUE", help="a parameter of the method")
+    parser.add_argument("--linear", action="append", metavar="PATTERN", help="names of linear weights")
+    parser.add_argument("--compute-dtype", metavar="DTYPE", help="float32 or float64 (default: as the base, not below)")
+    parser.add_argument("--reference-compat", action="store_true", help="as the published code where it leaves the paper")
+
+
+def _output_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dtype", help="float16, bfloat16, float32 or float64 (default: the base's)")
+    parser.add_argument("--whole", action="store_true", help="a complete CLIP model, with the base's text tower")
+    parser.add_argument("--max-shard-gb", type=float, default=5.0, metavar="GB", help="split larger weights (default: 5)")
+
+
+def _actor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--actors", type=int, metavar="N", help="merge the layers of a large model on N Ray actors")
+    parser.add_argument("--ray", default="local", metavar="ADDRESS", help="their cluster (default: Ray on this machine)")
+
+
+def _reproduce(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    backbone = "of the suite; may be repeated (default: mini's first, all of clip's)"
+    everything = "all backbones; of the first, the other figures and the fair baselines too"
+    jobs = "sequences at a time (default: one per core or CUDA device, of all of a cluster)"
+    ray = "run on Ray: here, or on the cluster at ADDRESS"
+    add("--suite", default="mini", help="mini (embedded, the default) or clip (from the hub)")
+    add("--backbone", action="append", metavar="NAME", help=backbone)
+    add("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
+    add("--all", action="store_true", help=everything)
+    add("--orders", type=int, metavar="N", help="only the first N of the ten orders")
+    add("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
+    add("--jobs", type=int, metavar="N", help=jobs)
+    add("--ray", nargs="?", const="local", metavar="ADDRESS", help=ray)
+    add("--device", help="where to merge and score (default: cuda where there is any, else cpu)")
+    add("--no-check", action="store_true", help="do not compare with the committed reference run")
+    add("--limit", type=int, metavar="N", help="score at most N images per task, for a quick look")
+    add("--precision", help="float32 (default) or bfloat16, in which images are scored")
+    add("--models-dir", metavar="DIR", help="clip: models in DIR/<owner>/<name> instead of the hub's")
+    add("--data-dir", metavar="DIR", help="clip: data sets in DIR/<owner>/<name> instead of the hub's")
+    add("--revisions", metavar="FILE", help="clip: the revisions of another run, from its sources.csv")
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    runs = "a folder that `reproduce` printed, as figures/mini/ViT-mini-12"
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=runs)

@@ -1,0 +1,57 @@
+"""What the commands on runs of the notebooks do: reproduce, report.  They print what they have made."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import time
+
+from ..paths import cache_dir
+
+
+def reproduce(arguments: argparse.Namespace) -> None:
+    """Run the notebooks, and print each backbone's table.
+
+    Raises:
+        ValueError: see `cmmlib.experiments.reproduce.reproduce`.
+    """
+    from ..experiments.reproduce import reproduce
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    papermill_log = logging.getLogger("papermill")
+    papermill_log.setLevel(logging.INFO)
+    papermill_log.addFilter(lambda record: not str(record.msg).startswith(("Executing Cell", "Ending Cell")))
+    os.environ.setdefault("TQDM_MININTERVAL", "5")  # a line of progress every few seconds, not every tenth
+    start = time.monotonic()
+    names = ("limit", "precision", "models_dir", "data_dir", "revisions")
+    done = reproduce(
+        arguments.suite,
+        backbones=arguments.backbone or (),
+        quick=arguments.quick,
+        everything=arguments.all,
+        orders=arguments.orders,
+        out=arguments.out,
+        jobs=arguments.jobs,
+        ray=arguments.ray,
+        device=arguments.device,
+        check=not arguments.no_check,
+        suite_options={name: value for name in names if (value := getattr(arguments, name)) is not None},
+    )
+    print("", *(f"{suite}, {backbone}: {folder}\n\n{table}" for suite, backbone, folder, table in done), sep="\n")
+    print(f"ACC and BWT in per cent, mean ± standard deviation over orders; {time.monotonic() - start:.0f} s")
+    print(
+        f"tables, curves and executed notebooks lie there; scores and what can be made again (safe to remove): {cache_dir()}"
+    )
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Write each run's page, and print its path.
+
+    Raises:
+        ValueError, FileNotFoundError: see `cmmlib.experiments.report.write_report`.
+    """
+    from ..experiments.report import write_report
+
+    for folder in arguments.runs:
+        print(write_report(folder))

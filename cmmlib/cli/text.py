@@ -1,0 +1,53 @@
+"""What the commands on states answer, in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+
+def as_text(command: str, result: dict[str, Any]) -> str:
+    """``result`` for a reader."""
+    if command == "add":
+        return f"merged model {result['number']}, {result['name']!r}: ‖τ‖ = {result['task_vector_norm']:.6g}"
+    if command in ("export", "merge"):
+        return f"{result['models']} models merged: {result['folder']} ({', '.join(result['files'])})"
+    return _state(result)
+
+
+def _state(result: dict[str, Any]) -> str:
+    base = result["base"]
+    revision = f" at {base['revision']}" if base.get("revision") else ""
+    parameters = ", ".join(f"{key}={json.dumps(value)}" for key, value in result["parameters"].items())
+    lines = [
+        f"state   {result['state']}",
+        f"method  {result['method']}({parameters}), {result['compute_dtype']}",
+        f"base    {base['source'] or 'in memory'}{revision}, {base['hash'][:12]}",
+        f"models  {len(result['models'])}",
+    ]
+    if result["models"]:
+        header = ("", "name", "‖τ‖", "‖merged‖", "seconds", "merged at", "content")
+        lines += ["", *_table([header, *(_model(number, model) for number, model in enumerate(result["models"], 1))])]
+    return "\n".join(lines)
+
+
+def _model(number: int, model: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(number),
+        _printable(model["name"]),
+        f"{model['task_vector_norm']:.5g}",
+        f"{model.get('merged_norm') or 0:.5g}",
+        f"{(model.get('read_seconds') or 0) + (model.get('merge_seconds') or 0):.1f}",
+        model["time"][:16].replace("T", " "),
+        model["hash"][:12],
+    )
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)

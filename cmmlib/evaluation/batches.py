@@ -1,0 +1,56 @@
+"""Test images as floats: sliced at will, or batch by batch on the device that computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ..threads import in_order
+from .image_store import TestImages
+from .preprocessing import normalised
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Pixels:
+    """Preprocessed images of a test set, read as they are asked for: ``pixels[a:b]`` is float32 (b − a, 3, h, w)."""
+
+    def __init__(self, images: TestImages, table: Tensor) -> None:
+        self._images, self._table, self.shape = images, table, images.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        start, stop, step = rows.indices(len(self))
+        return normalised(torch.tensor(self._images.read(start, max(start, stop))), self._table)[::step]
+
+
+def batches(images: TestImages, size: int, table: Tensor) -> Iterator[Tensor]:
+    """All images, float32 [at most size, 3, h, w], on the table's device; while a GPU computes, the next batch is read.
+
+    Args:
+        table: see `cmmlib.evaluation.preprocessing.value_table`.
+    """
+    gpu = table.device.type == "cuda"
+
+    def read(start: int) -> Tensor:
+        view = images.read(start, start + size)
+        batch = torch.empty(view.shape, dtype=torch.uint8, pin_memory=gpu)
+        batch.numpy()[:] = view
+        return batch
+
+    starts = range(0, len(images.labels), size)
+    for batch in ahead(read, starts) if gpu else map(read, starts):  # on a CPU the thread costs more than it gains
+        yield normalised(batch.to(table.device, non_blocking=gpu), table)
+
+
+def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``map(function, items)`` in a thread that is always one item ahead of who takes the results."""
+    with ThreadPoolExecutor(1) as pool:
+        yield from in_order(pool, function, items, 2)

@@ -1,0 +1,142 @@
+"""The files of a preprocessed test set: written once by several threads, opened as a memory map.
+
+``pixels.npy`` (uint8 [n, 3, h, w], resized and cropped, neither rescaled nor normalised), ``labels.npy`` and
+``about.json``, which holds the checksums.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..files import flush, read_json, require_space, write_flushed
+from ..threads import in_order
+from .preprocessing import shaped, shaping
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import CLIPImageProcessorPil
+
+    from ..suites.suite import Suite
+
+FORMAT = 1
+BLOCK = 256  # images per checksum
+CHUNK = 32  # images that a worker prepares at a time; divides BLOCK
+QUIET_BELOW = 20_000_000  # bytes; a bar of milliseconds would land in every notebook's output
+
+
+class ImageFiles(NamedTuple):
+    """What `open_images` finds."""
+
+    pixels: np.ndarray  # uint8 [n, 3, h, w], a memory map
+    labels: np.ndarray  # int64 [n]
+    checksums: list[int]  # CRC-32 of each block of images
+
+
+def images_key(test_set: str, processor: CLIPImageProcessorPil) -> str:
+    """Name of the folder of a test set's images: equal keys, equal pixels."""
+    return sha256(json.dumps([FORMAT, test_set, shaping(processor)], sort_keys=True).encode()).hexdigest()[:24]
+
+
+def write_images(folder: Path, suite: Suite, task: str, processor: CLIPImageProcessorPil, workers: int | None) -> None:
+    """Write the three files into an empty folder, flushed.
+
+    Args:
+        workers: threads; None for one per core, 16 at most.
+
+    Raises:
+        OSError: no space on the disk.
+        ValueError: the test set is empty, or the processor gives images of different shapes.
+    """
+    import PIL
+    import transformers
+    from tqdm import tqdm
+
+    data = suite.test_set(task)
+    labels = np.array(data["label"][:], dtype=np.int64)
+    if not len(labels):
+        raise ValueError(f"the test set of {task} is empty")
+    images = data.select_columns(["image"])
+    shape = (len(labels), *shaped(images[0]["image"], processor).shape)
+    size = int(np.prod(shape))
+    try:
+        require_space(folder, size + (1 << 20))
+    except OSError as error:
+        raise OSError(f"{error}: set CMMLIB_CACHE") from None
+    quiet = size < QUIET_BELOW
+    if not quiet:
+        print(f"preparing {task}: {shape[0]} images, {size / 1e9:.1f} GB in {folder.parent.parent}", file=sys.stderr)
+    blocks = [0] * -(-shape[0] // BLOCK)
+    bar = tqdm(total=shape[0], desc=task, unit="image", disable=quiet)
+    with open(folder / "pixels.npy", "wb") as file, bar:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        done = 0
+        for chunk in prepared(images, processor, workers or _cores()):
+            if chunk.shape[1:] != shape[1:]:
+                raise ValueError(f"the image processor gives shapes {shape[1:]} and {chunk.shape[1:]}; it must crop")
+            blocks[done // BLOCK] = zlib.crc32(chunk.data, blocks[done // BLOCK])
+            file.write(chunk.data)
+            done += len(chunk)
+            bar.update(len(chunk))
+    np.save(folder / "labels.npy", labels)
+    about = {
+        "format": FORMAT,
+        "suite": suite.name,
+        "task": task,
+        "test_set": suite.test_set_key(task),
+        "processor": shaping(processor),
+        "shape": shape,
+        "pillow": PIL.__version__,
+        "transformers": transformers.__version__,
+        "images_per_block": BLOCK,
+        "blocks": blocks,  # CRC-32 of each
+        "labels": zlib.crc32(labels.data),
+    }
+    for name in ("pixels.npy", "labels.npy"):
+        flush(folder / name)
+    write_flushed(folder / "about.json", json.dumps(about, indent=1))
+
+
+def prepared(images: Dataset, processor: CLIPImageProcessorPil, workers: int) -> Iterator[np.ndarray]:
+    """Preprocessed images in order, at most CHUNK at a time.  Threads: decoding and resizing let go of the interpreter."""
+
+    def prepare(start: int) -> np.ndarray:
+        stop = min(start + CHUNK, len(images))
+        found = [shaped(images[i]["image"], processor) for i in range(start, stop)]  # one decoded image at a time
+        other = next((image for image in found if image.shape != found[0].shape), None)
+        return np.stack(found) if other is None else other[None]
+
+    with ThreadPoolExecutor(workers) as pool:
+        yield from in_order(pool, prepare, range(0, len(images), CHUNK), 2 * workers + 1)
+
+
+def open_images(folder: Path) -> ImageFiles:
+    """The files in a folder; labels are checked here, blocks of pixels by whoever reads them.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: they are missing or damaged.
+    """
+    about = read_json(folder / "about.json")
+    labels = np.load(folder / "labels.npy", allow_pickle=False)
+    pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
+    shape = tuple(about["shape"])
+    if pixels.shape != shape or pixels.dtype != np.uint8 or labels.shape != shape[:1]:
+        raise ValueError(f"{folder}: the files' shapes are not those of about.json")
+    if zlib.crc32(labels) != about["labels"] or len(about["blocks"]) != -(-shape[0] // BLOCK):
+        raise ValueError(f"{folder / 'labels.npy'} differs from its checksum")
+    return ImageFiles(pixels, labels, about["blocks"])
+
+
+def _cores() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 16)

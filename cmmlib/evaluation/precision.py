@@ -1,0 +1,33 @@
+"""float32 that is float32 on a GPU too."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+
+@contextlib.contextmanager
+def no_tf32(device: torch.device) -> Iterator[None]:
+    """float32 products and convolutions in float32 on a GPU, and the user's setting afterwards."""
+    if device.type != "cuda":
+        yield
+        return
+    convolutions: Any = torch.backends.cudnn
+    products: Any = torch.backends.cuda.matmul
+    places: list[tuple[Any, str, Any]]
+    try:
+        places = [(convolutions, "allow_tf32", False), (products, "allow_tf32", False)]
+        before = [getattr(place, name) for place, name, _ in places]
+    except RuntimeError:  # who has used the newer switches (torch 2.9) must not touch the older ones
+        places = [(place, "fp32_precision", "ieee") for place in (convolutions.conv, convolutions.rnn, products)]
+        before = [getattr(place, name) for place, name, _ in places]
+    try:
+        for place, name, value in places:
+            setattr(place, name, value)
+        yield
+    finally:
+        for (place, name, _), value in zip(places, before, strict=True):
+            setattr(place, name, value)

@@ -1,0 +1,87 @@
+"""What `cmm reproduce` injects into the notebooks, whose committed defaults are the quick setting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Parameters = dict[str, dict[str, Any]]
+"""Notebook → its parameters, in the order in which the notebooks run."""
+
+ORDERS = list(range(40, 50))
+"""The seeds of the published orders."""
+
+FULL: dict[str, Parameters] = {
+    "mini": {
+        "03_accuracy_curves": {"seeds": {"8": ORDERS, "20": ORDERS[:3]}, "adam_seeds": ORDERS[:3]},
+        "02_main_table": {"num_tasks": [8, 14, 20], "seeds": ORDERS, "adam_seeds": ORDERS[:3]},
+    },
+    "clip": {
+        "03_accuracy_curves": {"seeds": {"8": ORDERS, "20": ORDERS[:3]}, "adam_seeds": ORDERS[:3]},
+        "02_main_table": {"num_tasks": [8, 14, 20], "seeds": ORDERS, "adam_seeds": ORDERS},
+    },
+}
+"""The full run of a suite.  The curves come first: the table then finds most of its sequences done."""
+
+ALL_BACKBONES = ("clip",)
+"""Suites whose backbones all run without ``--all``."""
+
+FIGURES: Parameters = {
+    "04_pareto_front": {},
+    "05_dop_variants": {
+        "num_tasks": [8, 14, 20],
+        "cross": [["svd_proj_space", "others", "ridge"], ["svd_proj_space", "weighting"]],
+    },
+    "06_geometry": {
+        "num_tasks": [8, 20],
+        "seeds": ORDERS[:3],
+        "methods": [
+            "Weight average",
+            "Task arithmetic",
+            "TIES",
+            "MagMax",
+            "OPCM",
+            "DOP",
+            "DOP-exact (α=0.8)",
+            "DOP-all (u)",
+        ],
+    },
+    "07_sweeps": {
+        "seeds": ORDERS[:3],
+        "opcm_seeds": ORDERS[:5],
+        "order_seeds": ORDERS,
+        "opcm_alphas": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+        "dop_alphas": [0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0],
+        "svd_epsilons": [0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.99, 0.99999],
+        "spaces": ["u", "v", "uv"],
+        "steps": [0, 10, 30, 200],
+        "ema_betas": [0.0, 0.9, 0.99, 0.999, 1.0],
+        "ema_steps": 200,
+        "lambda_tasks": [8, 20],
+        "order_rows": [
+            *("Weight average", "Task arithmetic", "TIES", "MagMax", "OPCM (first version)", "OPCM"),
+            *("DOP-exact (α=0.8)", "DOP-exact (balanced)", "DOP-all (u)"),
+        ],
+    },
+    "10_fair_baselines": {
+        "num_tasks": [8, 14, 20],
+        "seeds": ORDERS,
+        "tuning_seeds": [50, 51, 52],
+        "scaling_factors": [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+        "compare_rows": ["OPCM", "DOP-exact (α=0.8)", "DOP-exact (balanced)", "DOP-all (u)"],
+    },
+}
+"""What ``--all`` runs besides, on the first backbone: the papers' other figures and our own."""
+
+QUICK: Parameters = {
+    "02_main_table": {"num_tasks": [8], "seeds": ORDERS[:3], "adam_seeds": []},
+}
+"""What ``--quick`` runs instead."""
+
+
+def first_orders(parameters: dict[str, Any], orders: int | None) -> dict[str, Any]:
+    """The parameters of a notebook with at most so many seeds, which are lists or lists by number of tasks."""
+    cut = dict(parameters)
+    for key, given in parameters.items():
+        if key.endswith("seeds"):
+            cut[key] = {n: s[:orders] for n, s in given.items()} if isinstance(given, dict) else given[:orders]
+    return cut

@@ -1,0 +1,128 @@
+"""Running the notebooks with papermill, which leaves the papers' tables and figures: what `cmm reproduce` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..paths import notebooks_dir, run_dir
+from ..suites import load_suite
+from .notebook_parameters import ALL_BACKBONES, FIGURES, FULL, ORDERS, QUICK, first_orders
+from .ray_connection import require_ray
+
+_PATHS = ("models_dir", "data_dir", "revisions")
+"""Options of a suite that name a place on disk."""
+
+
+class Reproduced(NamedTuple):
+    """What was run on one backbone, the folder of its results, and its main table in Markdown."""
+
+    suite: str
+    backbone: str
+    folder: Path
+    table: str
+
+
+def reproduce(
+    suite: str = "mini",
+    *,
+    backbones: Sequence[str] = (),
+    quick: bool = False,
+    everything: bool = False,
+    orders: int | None = None,
+    out: str | Path = "figures",
+    jobs: int | None = None,
+    ray: str | None = None,
+    device: str | None = None,
+    check: bool = True,
+    suite_options: Mapping[str, Any] | None = None,
+) -> list[Reproduced]:
+    """Run the notebooks of a suite's table and curves on one backbone after the other.
+
+    What cannot work is refused before anything runs; what is refused is called by the option of `cmm reproduce`.
+
+    Args:
+        suite: its name.
+        backbones: on which; default: the first, or all of a suite in ``ALL_BACKBONES``.
+        quick: a first table instead: 8 tasks, 3 orders, by default the first backbone.
+        everything: all backbones; of the first, the other figures and the fair baselines too.
+        orders: only the first so many of the ten orders.
+        out: folder of the results, each backbone's in a folder of its own (`cmmlib.paths.run_dir`).
+        jobs, ray, device: see `cmmlib.experiments.grid.run_grid`.
+        check: compare with the committed reference run.
+        suite_options: of `cmmlib.suites.load_suite`.
+
+    Raises:
+        ValueError: an argument that cannot be, or a cell that failed.
+    """
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"--jobs: expected at least 1, got {jobs}")
+    if ray is not None:
+        require_ray()
+    if orders is not None and not 1 <= orders <= len(ORDERS):
+        raise ValueError(f"--orders: expected 1 to {len(ORDERS)}, got {orders}")
+    options = dict(suite_options or {})
+    for key in _PATHS:
+        if key in options:  # the notebooks run in a folder of their own
+            options[key] = str(Path(options[key]).absolute())
+    loaded = load_suite(suite, **options)
+    every = loaded.backbones if everything or loaded.name in ALL_BACKBONES else loaded.backbones[:1]
+    chosen = backbones or (loaded.backbones[:1] if quick else every)
+    for backbone in chosen:
+        if backbone not in loaded.backbones:
+            raise ValueError(f"--backbone {backbone!r}: suite {loaded.name} has {', '.join(loaded.backbones)}")
+    found = []
+    for backbone in chosen:
+        folder = Path(out).resolve() / run_dir(f"{loaded.name}-quick" if quick else loaded.name, backbone)
+        (folder / "notebooks").mkdir(parents=True, exist_ok=True)
+        common: dict[str, Any] = {"suite": loaded.name, "suite_options": options, "backbone": backbone, "out": str(folder)}
+        common |= {"jobs": jobs, "ray": ray, "device": device, "check": check}
+        figures = FIGURES if everything and backbone == chosen[0] else {}
+        for name, parameters in (QUICK if quick else FULL[loaded.name] | figures).items():
+            source, target = notebooks_dir() / f"{name}.ipynb", folder / "notebooks" / f"{name}.ipynb"
+            known = parameters_of(source)
+            mine = {key: value for key, value in common.items() if key in known}
+            run_notebook(source, target, first_orders(parameters, orders) | mine)
+        found.append(Reproduced(loaded.name, backbone, folder, (folder / "main_table.md").read_text()))
+    return found
+
+
+def parameters_of(notebook: Path) -> list[str]:
+    """The names of a notebook's parameters."""
+    import papermill
+
+    return list(papermill.inspect_notebook(str(notebook)))
+
+
+def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None:
+    """Execute a notebook with papermill; an unknown parameter is an error (papermill only warns).
+
+    ``target`` appears when it is done or has failed: papermill writes anew after every cell, which a kill would cut short.
+
+    Raises:
+        ValueError: the notebook has no such parameter, or a cell failed.
+    """
+    import papermill
+
+    known = parameters_of(source)
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise ValueError(f"{source.name} has no parameter {unknown[0]!r}; it takes {', '.join(known)}")
+    unfinished = target.with_name(f".{target.name}")
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(unfinished),
+            parameters,
+            kernel_name="python3",
+            progress_bar=False,
+            log_output=True,
+            cwd=str(source.parent),
+        )
+    except papermill.PapermillExecutionError as error:
+        os.replace(unfinished, target)
+        fault = f"{error.ename}: {error.evalue}"
+        raise ValueError(f"{source.name} failed in cell {error.exec_count}: {fault}\nsee {target}") from None
+    os.replace(unfinished, target)

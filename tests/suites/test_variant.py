@@ -1,0 +1,29 @@
+"""A suite on fewer images, or in another precision."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from cmmlib.suites import Variant, load_suite
+
+
+def test_a_limit_takes_evenly_spaced_rows_and_is_part_of_every_key(
+    clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole = load_suite("clip", data_dir=clip_folder / "datasets")
+    few = pickle.loads(pickle.dumps(load_suite("clip", limit=7, data_dir=clip_folder / "datasets")))
+    labels = whole.test_set("svhn")["label"][:]
+    assert few.test_set("svhn")["label"][:] == [labels[i * 20 // 7] for i in range(7)]
+    assert (few.limit, whole.limit) == (7, None)
+    assert few.content_hash != whole.content_hash != load_suite("mini").content_hash
+    assert few.test_set_key("svhn") != whole.test_set_key("svhn")
+    assert Variant(whole, 99).test_set("svhn")["label"][:] == labels
+    assert few.sources("ViT-B/32", ["svhn"]) == whole.sources("ViT-B/32", ["svhn"]) != []
+
+
+def test_an_unknown_precision_is_an_error_with_the_choices():
+    with pytest.raises(ValueError, match="precision is 'half'; choices: float32, bfloat16"):
+        Variant(load_suite("mini"), precision="half")
