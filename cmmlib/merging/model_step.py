@@ -60,7 +60,8 @@ def merge_model(
         draft.put(key, value)
     model = {
         "name": arrival.name,
-        **arrival.origin._asdict(),
+        "source": arrival.origin.source,
+        "revision": arrival.origin.revision,
         "hash": examined.content_hash,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "history": {"task_vector_norm": examined.norm},

@@ -51,7 +51,12 @@ def to_record(recipe: Recipe, standing: Standing) -> dict[str, Any]:
         "parameters": dict(recipe.params),
         "compute_dtype": dtype_name(recipe.compute_dtype),
         "reference_compat": recipe.reference_compat,
-        "base": {**recipe.origin._asdict(), "hash": recipe.base_hash, "rest_hash": recipe.rest_hash},
+        "base": {
+            "source": recipe.origin.source,
+            "revision": recipe.origin.revision,
+            "hash": recipe.base_hash,
+            "rest_hash": recipe.rest_hash,
+        },
         "layers": {
             "linear": sorted(key for key, kind in kinds.items() if kind == "linear"),
             "free": sorted(key for key, kind in kinds.items() if kind == "free"),
