@@ -7,8 +7,8 @@ from .lazy import lazy_names
 if TYPE_CHECKING:
     from .analysis import metrics as metrics
     from .experiments.orders import task_order as task_order
-    from .merging.merger import ContinualMerger as ContinualMerger
     from .merging.merge import merge as merge
+    from .merging.merger import ContinualMerger as ContinualMerger
     from .merging.pareto import pareto_front as pareto_front
     from .methods import get_method as get_method
     from .methods import method as method

@@ -1,0 +1,57 @@
+"""Fine-tuning a vision tower on the images of a task, or of several, with the text tower's head."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import CLIPModel
+
+from ..render import draw, label_of
+from ..tasks import MiniTask
+from .architecture import SEED
+from .embeddings import image_features
+from .handwriting import scans
+from .optimisation import batch_of, one_cycle, update
+
+FINETUNE = SimpleNamespace(images=4000, steps=500, batch=64, lr=1e-4, weight_decay=0.0)
+
+
+def training_set(task: MiniTask) -> tuple[np.ndarray, torch.Tensor]:
+    """What a model is fine-tuned on: uint8 [n, 36, 36, 3] and labels [n]."""
+    shown = scans(task.name)["train"] if task.kind == "scan" else [None] * FINETUNE.images
+    images = np.stack([draw(task, "train", i, scan) for i, scan in enumerate(shown)])
+    return images, torch.tensor([label_of(task, i) for i in range(len(images))])
+
+
+def finetune(start: CLIPModel, heads: Sequence[torch.Tensor], tasks: Sequence[MiniTask], seed: int = SEED) -> CLIPModel:
+    """A copy of a model with its vision tower trained on a task, or on several at once; everything else stays as it is.
+
+    heads: as `zero_shot_head` makes them, in the order of the tasks; an image is told from other classes of its task
+        alone.  There are as many steps per task as for a single one.
+    seed: of the order in which the training images come.
+    """
+    model = copy.deepcopy(start)
+    model.requires_grad_(False)
+    model.vision_model.requires_grad_(True)
+    sets = [training_set(task) for task in tasks]
+    images, labels = np.concatenate([images for images, _ in sets]), torch.cat([labels for _, labels in sets])
+    head = torch.cat(list(heads))
+    owner = torch.arange(len(tasks)).repeat_interleave(torch.tensor([len(rows) for rows in heads]))  # task of each class
+    task_of = torch.arange(len(tasks)).repeat_interleave(torch.tensor([len(labels) for _, labels in sets]))
+    first = torch.tensor([0, *accumulate(len(rows) for rows in heads)])  # class of each task
+    steps = FINETUNE.steps * len(tasks)
+    optimizer = torch.optim.AdamW(model.vision_model.parameters(), lr=FINETUNE.lr, weight_decay=FINETUNE.weight_decay)
+    for step in range(steps):
+        rows = batch_of(images, step, FINETUNE.batch, seed=seed, purpose=3)
+        logits = model.logit_scale.exp() * image_features(model, images[rows]) @ head.T
+        logits = logits.masked_fill(owner != task_of[rows, None], -math.inf)
+        loss = cross_entropy(logits, first[task_of[rows]] + labels[rows])
+        update(optimizer, loss, one_cycle(step, steps, FINETUNE.lr))
+    return model

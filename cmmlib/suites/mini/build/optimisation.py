@@ -1,0 +1,32 @@
+"""What pretraining and fine-tuning have in common: batches, the learning rate and a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sized
+
+import numpy as np
+import torch
+
+from .architecture import SEED
+
+
+def one_cycle(step: int, steps: int, peak: float) -> float:
+    """Learning rate: a linear rise over the first tenth, then half a cosine down to zero."""
+    rise = steps / 10
+    return peak * (step / rise if step < rise else (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2)
+
+
+def batch_of(images: Sized, step: int, size: int, *, seed: int = SEED, purpose: int) -> np.ndarray:
+    """Indices of a training batch: a function of the step alone, so a resumed run draws the same ones."""
+    return np.random.Generator(np.random.PCG64([seed, purpose, step])).integers(len(images), size=size)
+
+
+def update(optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float) -> None:
+    """One step at a learning rate, along a gradient of length 1 at most."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
+    optimizer.step()

@@ -1,0 +1,59 @@
+"""Recipes: what a stored model was made from, hashed and kept with it, so that it is made again when that changes."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from transformers import CLIPModel, CLIPTokenizer
+
+from ..checksums import tensors_hash
+from ..generic_looks import GENERIC_CONTRAST, GENERIC_NOISE
+from ..tasks import TASKS, MiniTask
+from .architecture import PROJECTION, SEED, TEXT, VISION, arrays
+from .finetuning import FINETUNE
+from .pretraining import PRETRAIN
+
+
+def recipe(backbone: str, *ingredients: object, seed: int = SEED) -> str:
+    """Names what a stored model was made from, so that it is made again when that changes."""
+    return sha256(repr((seed, VISION[backbone], TEXT, PROJECTION, *ingredients)).encode()).hexdigest()
+
+
+def pictures(out: Path) -> tuple[Any, ...]:
+    """What the pretraining images depend on; how the tasks' own domains look is not part of it."""
+    drawn = [(task.name, task.class_names, task.templates, task.kind) for task in TASKS]
+    looks = (GENERIC_CONTRAST, GENERIC_NOISE)
+    return drawn, looks, sha256((out / "assets.npz").read_bytes()).hexdigest()
+
+
+def base_recipe(out: Path, backbone: str, tokenizer: CLIPTokenizer) -> str:
+    """What pretraining depends on."""
+    words = sorted(tokenizer.get_vocab().items())
+    drawn, *rest = pictures(out)
+    return recipe(backbone, drawn, words, PRETRAIN[backbone], *rest)
+
+
+def delta_recipe(backbone: str, base: CLIPModel, task: MiniTask, seed: int = SEED) -> str:
+    """What fine-tuning on a task depends on."""
+    return recipe(backbone, tensors_hash(arrays(base)), task, FINETUNE, seed=seed)
+
+
+def stored_recipe(path: Path) -> str | None:
+    """The recipe in a safetensors file's metadata; None without such a file."""
+    if not path.exists():
+        return None
+    with safe_open(path, "numpy") as file:
+        return file.metadata().get("recipe")
+
+
+def save(tensors: dict[str, np.ndarray], path: Path, made_from: str, **notes: str) -> None:
+    """Write a safetensors file with its recipe and notes, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path.with_suffix(".partial"), metadata={"format": "pt", "recipe": made_from, **notes})
+    os.replace(path.with_suffix(".partial"), path)
