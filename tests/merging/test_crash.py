@@ -207,6 +207,7 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--megabytes", type=float, default=50)
     options = parser.parse_args()
+    torch.set_num_threads(1)  # a forked child would wait for ever for the parent's other threads
     with tempfile.TemporaryDirectory() as place:
         begin = time.perf_counter()
         prepare(Path(place), options.megabytes)
