@@ -32,10 +32,14 @@ RUN = figures/$(SUITE)$(if $(QUICK),-quick)
 report: $(VENV)/.ready
 	$(BIN)/cmm report $(or $(patsubst %/main_table.md,%,$(wildcard $(RUN)/*/main_table.md)),$(RUN))
 
+# what runs grids, which take all cores themselves: one test after the other
+GRIDS = tests/experiments tests/notebooks
+
 # the notebooks are checked from an empty store: a score kept from before would prove nothing
 test: $(VENV)/.ready lint
 	rm -rf "$(CMMLIB_CACHE)/test/results"
-	CMMLIB_CACHE="$(CMMLIB_CACHE)/test" $(BIN)/pytest -n auto --dist loadfile --nbval --nbval-current-env tests notebooks
+	CMMLIB_CACHE="$(CMMLIB_CACHE)/test" $(BIN)/pytest -n auto --dist loadfile tests $(addprefix --ignore=,$(GRIDS))
+	CMMLIB_CACHE="$(CMMLIB_CACHE)/test" $(BIN)/pytest --nbval --nbval-current-env $(GRIDS) notebooks
 
 # style, types, and the order of the folders (contracts in pyproject.toml)
 lint: $(VENV)/.ready
