@@ -18,9 +18,11 @@ def side_by_side(
 ) -> Iterator[Result]:
     """``map(function, items)`` on as many threads as torch may use, each of them computing with a single one.
 
-    A symmetric eigendecomposition gains little from a second core; two of them side by side gain all of it.  And as no
-    sum is split among threads, the results do not depend on how many there are.  ``items`` are drawn in this thread and
-    results given in order; at most one more than there are threads is in flight, so memory stays bounded.
+    A symmetric eigendecomposition gains little from a second core; two of them side by side gain all of it.  On two cores
+    of a busy machine OPCM's factorisations and products took 1.1 to 1.4 times as long per layer with both threads on one
+    layer after the other, and about 1.3 times as long in one batched call per shape (768 × 768, 768 × 3072).  And as no sum
+    is split among threads, the results do not depend on how many there are.  ``items`` are drawn in this thread and results
+    given in order; at most one more than there are threads is in flight, so memory stays bounded.
 
     Args:
         at_most: how many threads to use, where memory is dearer than time; the results are the same.
