@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..models.content_hash import ContentHash
+from ..models.layers import Layer
 from ..models.opening import open_model
 from ..models.source import Model, Source
 from .matching import matched
@@ -75,9 +76,10 @@ def arrive(recipe: Recipe, model: Model, name: str | None, number: int, revision
         FileNotFoundError: no such model.
         ValueError: missing, extra or misshapen tensors, integer weights.
     """
-    source = open_model(model, role=f"model {number}", revision=revision, base=recipe.base)
+    given = {"role": f"model {number}", "revision": revision, "base": recipe.base}
+    source = open_model(model, **given, architecture=lambda: recipe.architecture)
     origin = origin_of(model, source)
-    source = matched(recipe.base, source)
+    source = matched(recipe.base, source, lambda: recipe.architecture)
     name = name or _file_name(model) or f"model_{number}"
     return Arrival(name, origin, source, [*source.stamp(), *recipe.base.stamp()])
 
@@ -92,12 +94,21 @@ def _file_name(model: Model) -> str:
 
 
 class Examined(NamedTuple):
-    """What one pass over a model tells: ‖τ‖ and ‖W0‖ over all parameters, and the content hashes."""
+    """What one pass over a model tells.
+
+    Attributes:
+        norm, base_norm: ‖τ‖ and ‖W0‖ over all parameters.
+        content_hash, base_hash: of the model, and of the base where it was taken.
+        fixed: what the base holds infinite values in (masks), and the model the same.
+        averaged: the statistics of BatchNorm that differ from the base's.
+    """
 
     norm: float
     base_norm: float
     content_hash: str
     base_hash: str | None
+    fixed: frozenset[str] = frozenset()
+    averaged: frozenset[str] = frozenset()
 
 
 def examine(recipe: Recipe, source: Source, read: Read, keys: Iterable[str]) -> Examined:
@@ -111,31 +122,42 @@ def examine(recipe: Recipe, source: Source, read: Read, keys: Iterable[str]) -> 
     """
     base = recipe.base
     hash_base = recipe.base_hash is None or recipe.recorded
-    squares, base_squares = [], []
-    model_hash, base_hash = ContentHash(), ContentHash()
+    squares, base_squares = [0.0], [0.0]
+    model_hash, base_hash = ContentHash(recipe.hash_scheme), ContentHash(recipe.hash_scheme)
+    fixed, averaged = set(), set()
     for key in keys:
         old, new = read(base, key), read(source, key)
         model_hash.update(key, new)
         if hash_base:
             base_hash.update(key, old)
         w0 = recipe.computed(old)
-        squares.append(square(recipe.computed(new) - w0))
-        base_squares.append(square(w0))
-        if not math.isfinite(squares[-1]):
-            guilty = source if not torch.isfinite(new).all() else base
-            raise ValueError(f"{guilty.label}: {guilty.names[key]!r} holds NaN or infinity; the checkpoint is broken")
+        difference = square(recipe.computed(new) - w0)
+        if not math.isfinite(difference):
+            if not old.isinf().any() or not torch.equal(old, new):
+                guilty = source if not torch.isfinite(new).all() else base
+                raise ValueError(f"{guilty.label}: {guilty.names[key]!r} holds NaN or infinity; the checkpoint is broken")
+            fixed.add(key)
+        elif recipe.layers[key].kind == "statistic":
+            averaged |= {key} if difference else set()
+        else:
+            squares.append(difference)
+            base_squares.append(square(w0))
     norm = math.sqrt(math.fsum(squares))
     if norm == 0:
         raise ValueError(f"{source.label} equals the base {base.label}: there is nothing to merge")
     found = base_hash.hexdigest() if hash_base else None
     if recipe.base_hash is not None and found not in (None, recipe.base_hash):
         raise recipe.wrong_base("another content")
-    return Examined(norm, math.sqrt(math.fsum(base_squares)), source.identity or model_hash.hexdigest(), found)
+    content = source.identity(recipe.hash_scheme) if source.identity else model_hash.hexdigest()
+    return Examined(norm, math.sqrt(math.fsum(base_squares)), content, found, frozenset(fixed), frozenset(averaged))
 
 
-def with_base_hash(recipe: Recipe, examined: Examined) -> Recipe:
-    """The recipe with the base's hash, where the examination has taken it."""
-    return recipe if recipe.base_hash is not None else replace(recipe, base_hash=examined.base_hash)
+def with_examined(recipe: Recipe, examined: Examined) -> Recipe:
+    """The recipe with what the first examination has found: the base's hash, and what stays as it is in the base."""
+    if recipe.base_hash is None:
+        recipe = replace(recipe, base_hash=examined.base_hash)
+    found = {key for key in examined.fixed if recipe.layers[key].kind != "fixed"}
+    return replace(recipe, layers={**recipe.layers, **dict.fromkeys(found, Layer("fixed"))}) if found else recipe
 
 
 def require_new(source: Source, examined: Examined, standing: Standing) -> None:
@@ -157,3 +179,57 @@ def warn_if_implausible(source: Source, base: Source, examined: Examined) -> Non
             f"‖W0‖ = {examined.base_norm:.4g}, ratio {ratio:.2f} (a few per cent are usual); is it a model of another base?",
             stacklevel=3,
         )
+
+
+def warn_of_others(recipe: Recipe, source: Source, examined: Examined) -> None:
+    """Warns of all that a model has and that is not merged as a weight; called by what the user calls."""
+    base = recipe.base
+    found: list[str] = []
+    if examined.averaged:
+        found.append(
+            f"statistics of BatchNorm ({_some(examined.averaged)}) are averaged over the models; recompute them on data of "
+            "the tasks, if there is any"
+        )
+    differing, unknown = _carried(base, source)
+    if differing:
+        found.append(f"counters, masks or indices that differ from the base's ({_some(differing)}) stay the base's")
+    if unknown:
+        found.append(f"buffers that the base has not ({_some(unknown)}) are left out")
+    if source.rest is not None:
+        found += _rest(base, source.rest)
+    for what in found:
+        warnings.warn(f"{source.label}: {what}", stacklevel=3)
+
+
+def _some(names: Iterable[str]) -> str:
+    first, *others = sorted(names)
+    return f"{first!r}" + (f" and {len(others)} more" if others else "")
+
+
+def _carried(base: Source, source: Source) -> tuple[list[str], list[str]]:
+    """Which of the tensors that are no weights differ from the base's, and which the base has not."""
+    ours, theirs = base.carried, source.carried
+    if theirs is None:
+        return [], []
+    # position_ids count from 0 in every model
+    unknown = [n for n in theirs.names if (ours is None or n not in ours.names) and not n.endswith("position_ids")]
+    if ours is None:
+        return [], unknown
+    shared = [name for name in theirs.names if name in ours.names]
+    return [name for name in shared if not torch.equal(ours.read(name), theirs.read(name))], unknown
+
+
+def _rest(base: Source, rest: Source) -> list[str]:
+    """What is to be said of the parts of a whole CLIP model beside the vision tower."""
+    if base.rest is None:
+        return [f"of a whole CLIP model only the vision tower is merged; {len(rest.names)} other tensors are left out"]
+    shared = [name for name in rest.names if name in base.rest.names and rest.shapes[name] == base.rest.shapes[name]]
+    squares = {name: square(rest.read(name).double() - base.rest.read(name).double()) for name in shared}
+    changed = [name for name, value in squares.items() if value]
+    if not changed:
+        return []
+    norm = math.sqrt(math.fsum(squares.values()))
+    return [
+        f"its text tower or projections differ from the base's ({_some(changed)}; norm of the difference {norm:.4g}) and "
+        "are left out: only the vision tower is merged"
+    ]

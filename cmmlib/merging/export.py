@@ -54,6 +54,9 @@ def export_model(
     plan = {stored_name(key, base.shapes): (base.shapes[key], dtype or base.dtypes[key]) for key in recipe.keys}
     if rest is not None:
         plan |= {name: (rest.shapes[name], dtype or rest.dtypes[name]) for name in sorted(rest.names)}
+    if base.carried is not None:
+        for name in sorted(base.carried.names):
+            plan[stored_name(name, base.shapes)] = (base.carried.shapes[name], base.carried.dtypes[name])
     sizes = {name: torch.Size(shape).numel() * kind.itemsize for name, (shape, kind) in plan.items()}
     require_space(folder.parent, sum(sizes.values()))
     sweep_leftovers(folder)
@@ -86,15 +89,17 @@ def _tensors(
     """All that is written, in the order of the plan, under the names on disk."""
     for key, tensor in merged_tensors(recipe, standing, dtype, keys):
         yield stored_name(key, recipe.base.shapes), tensor
-    if rest is None:
-        return
-    digest = ContentHash()
-    for name in sorted(rest.names):
-        tensor = rest.read(name)
-        digest.update(name, tensor)
-        yield name, tensor.to(dtype or tensor.dtype)
-    if recipe.recorded and digest.hexdigest() != recipe.rest_hash:
-        raise recipe.wrong_base("another text tower")
+    if rest is not None:
+        digest = ContentHash(recipe.hash_scheme)
+        for name in sorted(rest.names):
+            tensor = rest.read(name)
+            digest.update(name, tensor)
+            yield name, tensor.to(dtype or tensor.dtype)
+        if recipe.recorded and digest.hexdigest() != recipe.rest_hash:
+            raise recipe.wrong_base("another text tower")
+    if (carried := recipe.base.carried) is not None:
+        for name in sorted(carried.names):
+            yield stored_name(name, recipe.base.shapes), carried.read(name)
 
 
 def _exported(config: Mapping[str, Any], dtype: torch.dtype | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
 from typing import Protocol
 
 import torch
@@ -125,8 +126,8 @@ class FolderHome:
             draft = self._generation(recipe, len(standing.models)) if standing.accumulated is not None else None
             try:
                 if draft is not None and standing.accumulated is not None:
-                    for key in recipe.keys:
-                        draft.put(key, standing.accumulated[key])
+                    for unit in chain.from_iterable(recipe.units.values()):
+                        draft.put(unit, standing.accumulated[unit])
                 self.commit(recipe, standing, draft)
             except BaseException:
                 if draft is not None:
@@ -135,7 +136,7 @@ class FolderHome:
             self.settle(recipe, standing)
 
     def _generation(self, recipe: Recipe, models: int) -> OnDiskDraft:
-        return OnDiskDraft(self.folder.path / str(generation_name(models)), recipe.keys)
+        return OnDiskDraft(self.folder.path / str(generation_name(models)), chain.from_iterable(recipe.units.values()))
 
 
 def restored(

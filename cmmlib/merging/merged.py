@@ -16,13 +16,17 @@ from .standing import Standing
 
 def merged_task_vector(recipe: Recipe, standing: Standing, key: str) -> Tensor:
     """merged − W0 of one parameter, on the device, in the shape in which it is stored."""
-    value = accumulated_of(recipe, standing, key)
-    if recipe.method.finish:
-        context = context_of(recipe, standing, len(standing.models), name=key, kind=recipe.kinds[key])
+    return recipe.joined(key, [_finished(recipe, standing, key, unit) for unit in recipe.units[key]])
+
+
+def _finished(recipe: Recipe, standing: Standing, key: str, unit: str) -> Tensor:
+    value = accumulated_of(recipe, standing, unit)
+    if recipe.method.finish and key in recipe.kinds:
+        context = context_of(recipe, standing, len(standing.models), name=unit, kind=recipe.kinds[key])
         value = recipe.method.finish(value, context, **recipe.params)
     if not isinstance(value, Tensor):
         raise TypeError(f"method {recipe.method.name!r} accumulates several tensors for {key!r} and has no finish")
-    return recipe.turned(key, value)
+    return value
 
 
 def merged_tensors(
@@ -39,22 +43,30 @@ def merged_tensors(
     """
     if not standing.models:
         raise ValueError("no model has been merged yet: call add(model) first")
-    digest = ContentHash()
+    digest = ContentHash(recipe.hash_scheme)
     for key in recipe.keys if keys is None else keys:
         base = recipe.base.read(key)
         if recipe.recorded:
             digest.update(key, base)
-        merged = recipe.computed(base) + merged_task_vector(recipe, standing, key)
+        merged = recipe.computed(base)
+        if key in recipe.units:
+            merged = merged + merged_task_vector(recipe, standing, key)
+        if key.endswith("running_var"):  # a mean of variances, but for rounding
+            merged = merged.clamp_min(0)
         yield key, merged.to(base.device, dtype or base.dtype)
     if recipe.recorded and digest.hexdigest() != recipe.base_hash:
         raise recipe.wrong_base("another content")
 
 
 def merged_model(recipe: Recipe, standing: Standing, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """The merged model under the base's own names, tied ones included; see `merged_tensors`."""
+    """The merged model under the base's own names, tied ones and what is no weight included; see `merged_tensors`."""
+    base = recipe.base
     tensors = dict(merged_tensors(recipe, standing, dtype))
-    result = {own_name: tensors[key] for key, own_name in recipe.base.names.items()}
-    return result | {alias: tensors[kept] for alias, kept in recipe.base.tied.items()}
+    result = {own_name: tensors[key] for key, own_name in base.names.items()}
+    # a copy each, as safetensors saves no tensor under two names
+    result |= {alias: tensors[kept].clone() for alias, kept in base.tied.items()}
+    carried = base.carried
+    return result | ({own: carried.read(name) for name, own in carried.names.items()} if carried is not None else {})
 
 
 def step_folder(parent: Path | None, number: int, name: str) -> Path | None:

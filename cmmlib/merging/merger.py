@@ -14,7 +14,7 @@ from torch import Tensor
 from ..methods import Method
 from ..models.saving import save_model
 from ..models.source import Model
-from .arrival import TimedReading, arrive, examine, require_new, warn_if_implausible, with_base_hash
+from .arrival import TimedReading, arrive, examine, require_new, warn_if_implausible, warn_of_others, with_examined
 from .export import export_model
 from .history import history_frame
 from .home import FolderHome, Home, InMemoryHome, restored
@@ -184,10 +184,11 @@ class ContinualMerger:
             target = step_folder(self._save_every_step, number, arrival.name)
             started = Started(time.perf_counter(), TimedReading())
             examined = examine(self.recipe, arrival.source, started.read, self._each("checking"))
-            self.recipe = recipe = with_base_hash(self.recipe, examined)
+            self.recipe = recipe = with_examined(self.recipe, examined)
             if recipe.recorded and not allow_repeat:
                 require_new(arrival.source, examined, self.standing)
             warn_if_implausible(arrival.source, recipe.base, examined)
+            warn_of_others(recipe, arrival.source, examined)
             apply = layer_map_of(recipe, self._layer_map, self.home.layers_at_once)
             draft = self.home.draft(recipe, self.standing)
             try:

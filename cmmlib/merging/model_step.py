@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..methods import Value
@@ -18,7 +19,7 @@ from .arrival import Arrival, Examined, TimedReading
 from .history import over_layers, without_nan
 from .layer_map import LayerMap
 from .merged import merged_task_vector
-from .parameter_step import Inputs, ParameterStep, Report, accumulated_of, context_of, square
+from .parameter_step import Inputs, ParameterStep, Report, accumulated_of, context_of, mean_step, square
 from .progress import Each
 from .recipe import Recipe
 from .standing import Standing
@@ -54,10 +55,13 @@ def merge_model(
     reports: list[Report] = []
     squares: list[float] = []
     inputs = _inputs(recipe, standing, arrival.source, started.read, each)
-    for key, (value, report) in zip(recipe.keys, apply(step, inputs), strict=True):
+    units = (unit for key, units in recipe.units.items() if key in recipe.kinds for unit in units)
+    for unit, (value, report) in zip(units, apply(step, inputs), strict=True):
         reports += [report] if report else []
         squares += [square(tensor) for tensor in tensors_of(value)]
-        draft.put(key, value)
+        draft.put(unit, value)
+    for unit, value in _averaged(recipe, standing, arrival.source, started.read):
+        draft.put(unit, value)
     model = {
         "name": arrival.name,
         "source": arrival.origin.source,
@@ -86,9 +90,22 @@ def _inputs(recipe: Recipe, standing: Standing, source: Source, read: TimedReadi
         pairs = TaskVectorPairs(recipe, standing, source, read)
         survey = recipe.method.survey(pairs, context_of(recipe, standing, t), **recipe.params)
     for key in each("merging"):
-        old, new = (recipe.view(key, read(model, key)) for model in (base, source))
-        context = context_of(recipe, standing, t, name=key, kind=recipe.kinds[key], survey=survey)
-        yield Inputs(accumulated_of(recipe, standing, key), old, new, context)
+        if key not in recipe.kinds:
+            continue
+        views = (recipe.views(key, read(model, key)) for model in (base, source))
+        for unit, old, new in zip(recipe.units[key], *views, strict=True):
+            context = context_of(recipe, standing, t, name=unit, kind=recipe.kinds[key], survey=survey)
+            yield Inputs(accumulated_of(recipe, standing, unit), old, new, context)
+
+
+def _averaged(recipe: Recipe, standing: Standing, source: Source, read: TimedReading) -> Iterator[tuple[str, Tensor]]:
+    """The statistics of BatchNorm, which are averaged whatever the method."""
+    context = context_of(recipe, standing, len(standing.models) + 1)
+    for key in recipe.units.keys() - recipe.kinds.keys():
+        old, new = (recipe.computed(read(model, key)) for model in (recipe.base, source))
+        accumulated = accumulated_of(recipe, standing, key)
+        assert accumulated is None or isinstance(accumulated, Tensor)
+        yield key, mean_step(torch.zeros_like(old) if accumulated is None else accumulated, new - old, context)
 
 
 class TaskVectorPairs:
@@ -99,18 +116,21 @@ class TaskVectorPairs:
 
     def __iter__(self) -> Iterator[tuple[Value, Tensor]]:
         recipe = self.recipe
-        for key in recipe.keys:
-            new, old = (recipe.view(key, self.read(model, key)) for model in (self.source, recipe.base))
-            tau = new - old
-            accumulated = accumulated_of(recipe, self.standing, key)
-            yield (tau.new_zeros(tau.shape) if accumulated is None else accumulated), tau
+        for key in recipe.kinds:
+            views = (recipe.views(key, self.read(model, key)) for model in (self.source, recipe.base))
+            for unit, new, old in zip(recipe.units[key], *views, strict=True):
+                tau = new - old
+                accumulated = accumulated_of(recipe, self.standing, unit)
+                yield (tau.new_zeros(tau.shape) if accumulated is None else accumulated), tau
 
 
 def _merged_norm(recipe: Recipe, new: Standing, each: Each) -> float:
     """‖merged − W0‖ over all parameters."""
     if not recipe.method.finish:
         return new.norm
-    return math.sqrt(math.fsum(square(merged_task_vector(recipe, new, key)) for key in each("scaling")))
+    return math.sqrt(
+        math.fsum(square(merged_task_vector(recipe, new, key)) for key in each("scaling") if key in recipe.kinds)
+    )
 
 
 def _summary(recipe: Recipe, new: Standing) -> dict[str, float]:

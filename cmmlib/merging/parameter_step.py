@@ -20,7 +20,7 @@ Report = Mapping[str, float]
 
 
 class Inputs(NamedTuple):
-    """What one step of one parameter is made of, in the method's view (`cmmlib.merging.recipe.Recipe.view`).
+    """What one step of one parameter is made of, in the method's view (`cmmlib.merging.recipe.Recipe.views`).
 
     Attributes:
         accumulated: what the method has accumulated so far; None before the first model.
@@ -32,6 +32,11 @@ class Inputs(NamedTuple):
     base: Tensor
     model: Tensor
     context: Context
+
+
+def mean_step(accumulated: Tensor, tau: Tensor, context: Context) -> Tensor:
+    """The step for statistics of BatchNorm, whatever the method: their mean over the models."""
+    return accumulated + (tau - accumulated) / context.t
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,9 @@ def context_of(recipe: Recipe, standing: Standing, t: int, **about_parameter: An
     )
 
 
-def accumulated_of(recipe: Recipe, standing: Standing, key: str) -> Value | None:
-    """What has been accumulated for one parameter, on the device."""
-    return None if standing.accumulated is None else on_device(standing.accumulated[key], recipe.device)
+def accumulated_of(recipe: Recipe, standing: Standing, unit: str) -> Value | None:
+    """What has been accumulated for one parameter, or one of its layers, on the device."""
+    return None if standing.accumulated is None else on_device(standing.accumulated[unit], recipe.device)
 
 
 def square(tensor: Tensor) -> float:

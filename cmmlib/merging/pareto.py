@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..methods.exact import Front, Weight, minimise
 from ..methods.losses import Space, quadratic
-from ..models.architecture import layer_kinds
+from ..models.architecture import architecture_of
 from ..models.opening import open_model
 from ..models.source import Model
+from ..models.stored_layers import layers_of
 from ..threads import side_by_side
 
 Weights = dict[Weight, dict[str, Tensor]]
@@ -55,7 +56,11 @@ def pareto_front(
     for source in sources[1:]:
         if source.shapes != sources[0].shapes:
             raise ValueError(f"{source.label} and {sources[0].label} are not models of one architecture")
-    kinds, transposed = layer_kinds(sources[0], linear)
+    layers = layers_of(sources[0], architecture_of(sources[0]), linear)
+    if divided := next((name for name, layer in layers.items() if layer.kind == "linear" and layer.divided), None):
+        raise ValueError(
+            f"{sources[0].label}: {divided!r} holds several layers in one tensor, which has no front of its own"
+        )
 
     def read(key: str) -> tuple[str, Tensor, Tensor, Tensor]:
         w0, old, new = (source.read(key).to(torch.promote_types(source.dtypes[key], torch.float32)) for source in sources)
@@ -63,8 +68,8 @@ def pareto_front(
 
     def solve(layer: tuple[str, Tensor, Tensor, Tensor]) -> tuple[str, list[tuple[Tensor, float, float, float]]]:
         key, start, *taus = layer
-        flip = key in transposed
-        if kinds[key] != "linear":
+        flip = layers[key].transposed
+        if layers[key].kind != "linear":
             found = [(taus[0] + taus[1]) / 2] * len(alphas)
             return key, [(start + x, 0.0, 0.0, 0.0) for x in found]
         if not all(tau.any() for tau in taus):
@@ -74,14 +79,14 @@ def pareto_front(
         points = [minimise(front, alpha) for alpha in alphas]
         return key, [(start + (p.x.T if flip else p.x) if weights else start, p.a, p.l0, p.l1) for p in points]
 
-    keys = [key for key in kinds if weights or kinds[key] == "linear"]
+    keys = [key for key, layer in layers.items() if weights or layer.kind == "linear"]
     rows: list[tuple] = []
     models: Weights = {alpha: {} for alpha in alphas}
     for key, points in side_by_side(solve, map(read, keys)):
         for alpha, (tensor, a, l0, l1) in zip(alphas, points, strict=True):
             if weights:
                 models[alpha][sources[0].names[key]] = tensor.to(sources[0].dtypes[key])
-            if kinds[key] == "linear":
+            if layers[key].kind == "linear":
                 rows.append((key, alpha, a, l0, l1))
     frame = pd.DataFrame(rows, columns=["layer", "alpha", "a", "loss_stability", "loss_plasticity"])
     return (frame, models) if weights else frame

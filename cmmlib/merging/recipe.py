@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from ..methods import Kind, Method, get_method
-from ..models.architecture import layer_kinds
-from ..models.content_hash import content_hash
+from ..models.architecture import Architecture, architecture_of
+from ..models.content_hash import DIGESTS, content_hash
+from ..models.layers import Layer
 from ..models.opening import open_model
 from ..models.source import Model, Source, require_floats
+from ..models.stored_layers import layers_of, statistics_of
+from ..models.ties import with_ties
 
 
 class Origin(NamedTuple):
@@ -41,10 +44,11 @@ class Recipe:
         method, params: the method and all its hyper-parameters, resolved.
         base: the pretrained model, W0.
         origin: where it can be found again.
-        kinds: kind of every parameter, by canonical name.
-        transposed: linear weights that are stored as (in, out); methods see them as (out, in).
+        layers: what every parameter is, by canonical name.
         compute_dtype, device: of the accumulated tensors, and where to compute.
         reference_compat: reproduce the published code where it departs from the paper.
+        hash_scheme: how contents are hashed (`cmmlib.models.content_hash`).
+        ties_apart: whether tied weights that the base stores twice are two parameters, as in states that cmmlib 0.1 began.
         base_hash: content hash of the base; None until somebody needs it.
         rest_hash: the same of what takes no part in the merge (a whole CLIP model's text tower).
         started_with: what the merge was begun with, where that is on record: versions, threads, hash of the method's code.
@@ -54,11 +58,12 @@ class Recipe:
     params: Mapping[str, Any]
     base: Source
     origin: Origin
-    kinds: Mapping[str, Kind]
-    transposed: frozenset[str]
+    layers: Mapping[str, Layer]
     compute_dtype: torch.dtype
     device: torch.device
     reference_compat: bool = False
+    hash_scheme: str = DIGESTS
+    ties_apart: bool = False
     base_hash: str | None = None
     rest_hash: str | None = None
     started_with: Mapping[str, Any] | None = None
@@ -67,6 +72,31 @@ class Recipe:
     def keys(self) -> list[str]:
         """Canonical names of all parameters, sorted."""
         return sorted(self.base.shapes)
+
+    @cached_property
+    def units(self) -> dict[str, list[str]]:
+        """Of every parameter that a method sees or that is averaged, what it is accumulated under.
+
+        That is its own name, or for a parameter that holds several layers one name for each.
+        """
+        units = {}
+        for key in self.keys:
+            layer = self.layers[key]
+            count = len(layer.shapes(self.base.shapes[key])) if layer.divided else 1
+            if layer.kind != "fixed":
+                units[key] = [f"{key}[{number}]" for number in range(count)] if layer.divided else [key]
+        return units
+
+    @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """The kind of every parameter that a method sees, by canonical name."""
+        seen = {key: self.layers[key].kind for key in self.keys}
+        return {key: kind for key, kind in seen.items() if kind not in ("statistic", "fixed")}  # type: ignore[misc]
+
+    @cached_property
+    def architecture(self) -> Architecture | None:
+        """The base's architecture, where its module or its configuration tells it; transformers may build it."""
+        return architecture_of(self.base)
 
     @property
     def recorded(self) -> bool:
@@ -90,13 +120,13 @@ class Recipe:
         """A stored tensor on the device, in the dtype of the computation."""
         return tensor.to(self.device, self.compute_dtype)
 
-    def view(self, key: str, tensor: Tensor) -> Tensor:
-        """A stored tensor as methods see it: `computed`, and linear weights as (out, in)."""
-        return self.turned(key, self.computed(tensor))
+    def views(self, key: str, tensor: Tensor) -> list[Tensor]:
+        """A stored tensor as methods see it: `computed`, one tensor for each of `units`, linear weights as (out, in)."""
+        return self.layers[key].views(self.computed(tensor))
 
-    def turned(self, key: str, tensor: Tensor) -> Tensor:
-        """From the method's view of a parameter's shape to the stored one, and back."""
-        return tensor.T if key in self.transposed else tensor
+    def joined(self, key: str, views: Sequence[Tensor]) -> Tensor:
+        """The tensor in the shape in which it is stored, out of its `views`."""
+        return self.layers[key].joined(views, self.base.shapes[key])
 
     def wrong_base(self, difference: str) -> ValueError:
         """The error to raise where the base is not the one that the merge was started from."""
@@ -125,28 +155,41 @@ def new_recipe(
         raise ValueError(f"compute_dtype: expected torch.float32 or torch.float64, got {compute_dtype}")
     source = open_base(base, revision)
     widest = max(source.dtypes.values(), key=lambda d: d.itemsize)
-    kinds: Mapping[str, Kind] = dict.fromkeys(source.shapes, "other")
-    transposed: frozenset[str] = frozenset()
+    layers = statistics_of(source)
     if found.layerwise or linear is not None:
-        kinds, transposed = layer_kinds(source, linear)
-    if found.check:
-        found.check(resolved, kinds)
+        layers = layers_of(source, _architecture(source, linear), linear)
     dtype = compute_dtype or torch.promote_types(widest, torch.float32)
-    return Recipe(found, resolved, source, origin_of(base, source), kinds, transposed, dtype, place, bool(reference_compat))
+    recipe = Recipe(found, resolved, source, origin_of(base, source), layers, dtype, place, bool(reference_compat))
+    if found.check:
+        found.check(resolved, recipe.kinds)
+    return recipe
 
 
-def open_base(base: Model, revision: str | None = None) -> Source:
+def _architecture(base: Source, linear: Sequence[str] | None) -> Architecture | None:
+    """The base's architecture; with patterns it only says how layers are stored, and need not be known."""
+    try:
+        return architecture_of(base)
+    except ValueError:
+        if linear is None:
+            raise
+        return None
+
+
+def open_base(base: Model, revision: str | None = None, *, apart: bool = False) -> Source:
     """Open a base.
+
+    Args:
+        apart: leave tied weights that are stored twice apart.
 
     Raises:
         ValueError: it has no parameters, or integer ones.
         FileNotFoundError: no such base.
     """
     source = open_model(base, role="base", revision=revision)
+    require_floats(source)
     if not source.shapes:
         raise ValueError(f"{source.label} holds no parameters")
-    require_floats(source)
-    return source
+    return source if apart else with_ties(source)
 
 
 def computing_device(device: str | torch.device | None) -> torch.device:
@@ -165,7 +208,7 @@ def hashed(recipe: Recipe, *, rest: bool = False) -> Recipe:
     """The recipe with the base's content hash, taken if it has not been yet; with ``rest`` that of the rest as well."""
     base = recipe.base
     if recipe.base_hash is None:
-        recipe = replace(recipe, base_hash=content_hash(base))
+        recipe = replace(recipe, base_hash=content_hash(base, recipe.hash_scheme))
     if rest and recipe.rest_hash is None and base.rest is not None:
-        recipe = replace(recipe, rest_hash=content_hash(base.rest))
+        recipe = replace(recipe, rest_hash=content_hash(base.rest, recipe.hash_scheme))
     return recipe

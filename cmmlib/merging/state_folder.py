@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from ..files import read_json, sync_folder, write_flushed
 from ..locks import Timeout, file_lock
-from .state_json import FORMAT, VERSION, fault_of
+from .state_json import FORMAT, VERSION, fault_of, upgraded
 
 _OURS = re.compile(r"running-[1-9][0-9]{0,8}\.safetensors|\.running-[1-9][0-9]{0,8}\.safetensors\.tmp|\.state\.json\.tmp")
 
@@ -96,7 +96,7 @@ class StateFolder:
         if not file.is_file():
             raise FileNotFoundError(f"{self.path} holds no state (no state.json); begin one with `cmm start`")
         try:
-            record = read_json(file, limit=256 << 20)  # one of our own, which grows with every model
+            record = upgraded(read_json(file, limit=256 << 20))  # one of our own, which grows with every model
         except ValueError as error:
             raise ValueError(f"{file} is damaged ({error}); restore the state from a backup") from None
         if not isinstance(record, dict) or record.get("format") != FORMAT:

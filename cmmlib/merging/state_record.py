@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from ..methods import Kind, Method, get_method
+from ..methods import Method, get_method
 from ..models.dtypes import dtype_name, dtype_named
+from ..models.layers import Layer
 from ..models.source import Model, Source
 from ..version import __version__
 from .accumulated import OnDisk
 from .recipe import Origin, Recipe, computing_device, hashed, open_base
 from .standing import Standing
-from .state_json import FORMAT, VERSION, generation_name
+from .state_json import FORMAT, KINDS, VERSION, generation_name
 
 _STARTED_WITH = ("cmmlib", "torch", "threads", "method_code")
 
@@ -41,7 +42,7 @@ def code_of(method: Method) -> str | None:
 def to_record(recipe: Recipe, standing: Standing) -> dict[str, Any]:
     """What ``state.json`` says of a merge whose recipe is `on_record`."""
     started = recipe.started_with or {}
-    kinds = recipe.kinds
+    layers = recipe.layers
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -57,15 +58,32 @@ def to_record(recipe: Recipe, standing: Standing) -> dict[str, Any]:
             "hash": recipe.base_hash,
             "rest_hash": recipe.rest_hash,
         },
+        "hash_scheme": recipe.hash_scheme,
+        "ties_apart": recipe.ties_apart,
         "layers": {
-            "linear": sorted(key for key, kind in kinds.items() if kind == "linear"),
-            "free": sorted(key for key, kind in kinds.items() if kind == "free"),
-            "transposed": sorted(recipe.transposed),
+            **{kind: sorted(key for key, layer in layers.items() if layer.kind == kind) for kind in KINDS},
+            "stored": {key: about for key, layer in sorted(layers.items()) if (about := _stored(layer))},
         },
         "running": generation_name(len(standing.models)),
         "running_norm": standing.norm,
         "models": list(standing.models),
     }
+
+
+def _stored(layer: Layer) -> dict[str, Any]:
+    """How a parameter is stored, where that is not as a single tensor of (out, in)."""
+    about = {"transposed": layer.transposed, "stacked": layer.stacked, "rows": list(layer.rows)}
+    return {key: value for key, value in about.items() if value}
+
+
+def _layers(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, Layer]:
+    layers = dict.fromkeys(names, Layer())
+    for kind in KINDS:
+        layers |= dict.fromkeys(record[kind], Layer(kind))  # type: ignore[arg-type]
+    for name, about in record["stored"].items():
+        known = layers.get(name, Layer())
+        layers[name] = replace(known, **{**about, "rows": tuple(about.get("rows", ()))})
+    return layers
 
 
 def recipe_of(record: Mapping[str, Any], state: Path, base: Model | None, device: str | torch.device | None) -> Recipe:
@@ -80,37 +98,40 @@ def recipe_of(record: Mapping[str, Any], state: Path, base: Model | None, device
         FileNotFoundError: the base is not found.
         ValueError: an unknown method or parameter, a base in memory that is not given, or another base.
     """
-    known, layers = record["base"], record["layers"]
+    known = record["base"]
     if base is None and known["source"] is None:
         raise ValueError(f"{state} was started from a base in memory; give it: base=…, or --base")
     method = get_method(record["method"])
     params, place = method.resolve(record["parameters"]), computing_device(device)
     dtype = dtype_named(record["compute_dtype"])
     origin = Origin(known["source"], known.get("revision"))
-    source = open_base(base) if base is not None else _reopened(origin, state)
-    kinds = dict.fromkeys(source.shapes, "other") | {key: kind for kind in ("free", "linear") for key in layers[kind]}
+    source = (
+        open_base(base, apart=record["ties_apart"]) if base is not None else _reopened(origin, state, record["ties_apart"])
+    )
+    layers = _layers(record["layers"], source.shapes)
     recipe = Recipe(
         method,
         params,
         source,
         origin,
-        cast(Mapping[str, Kind], kinds),
-        frozenset(layers["transposed"]),
+        layers,
         dtype,
         place,
         record["reference_compat"],
+        record["hash_scheme"],
+        record["ties_apart"],
         known["hash"],
         known.get("rest_hash"),
         {key: record.get(key) for key in _STARTED_WITH},
     )
-    if set(kinds) != set(source.shapes):
+    if set(layers) != set(source.shapes):
         raise recipe.wrong_base("other parameters")
     return recipe
 
 
-def _reopened(origin: Origin, state: Path) -> Source:
+def _reopened(origin: Origin, state: Path, apart: bool) -> Source:
     try:
-        return open_base(str(origin.source), origin.revision)
+        return open_base(str(origin.source), origin.revision, apart=apart)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"the base of {state}: {error}; say where it is now: base=…, or --base") from None
 
@@ -121,14 +142,18 @@ def standing_of(record: Mapping[str, Any], accumulated: OnDisk | None, recipe: R
     Raises:
         ValueError: they are not those of the recipe's base.
     """
-    shapes = recipe.base.shapes
     if accumulated is not None:
+        shapes = {
+            unit: shape
+            for key, units in recipe.units.items()
+            for unit, shape in zip(units, recipe.layers[key].shapes(recipe.base.shapes[key]), strict=True)
+        }
         if set(accumulated) != set(shapes):
             raise recipe.wrong_base("other parameters")
-        # a method keeps a tensor of the parameter's own shape, transposed where it is stored so, or parts of its own
-        for key, shape in accumulated.shapes().items():
-            if sorted(shape) != sorted(shapes[key]):
-                raise recipe.wrong_base(f"another shape of {key!r}")
+        # a method keeps a tensor of the layer's own shape, or parts of its own
+        for unit, shape in accumulated.shapes().items():
+            if shape != shapes[unit]:
+                raise recipe.wrong_base(f"another shape of {unit!r}")
     return Standing(accumulated, record["running_norm"], tuple(record["models"]))
 
 

@@ -11,29 +11,40 @@ from .dtypes import dtype_name
 from .source import Source
 from .tensor_bytes import tensor_bytes
 
+DIGESTS, STREAM = "digests", "stream"
+"""How a content is hashed: as the SHA-256 of all tensors' own SHA-256, or, in states that cmmlib 0.1 began, as that of all
+tensors one after the other."""
+
 
 class ContentHash:
-    """SHA-256 over (canonical name, dtype, shape, bytes) of every tensor, which must come sorted by name."""
+    """The hash of (canonical name, dtype, shape, bytes) of every tensor, which must come sorted by name.
 
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
+    Args:
+        scheme: `DIGESTS` or `STREAM`.
+    """
+
+    def __init__(self, scheme: str = DIGESTS) -> None:
+        self._scheme, self._digest = scheme, hashlib.sha256()
 
     def update(self, name: str, tensor: Tensor) -> None:
         """Take the next tensor."""
-        about = [name, dtype_name(tensor.dtype), list(tensor.shape)]
+        about: list[object] = [name, dtype_name(tensor.dtype), list(tensor.shape)]
+        data = tensor_bytes(tensor)
+        if self._scheme == DIGESTS:
+            about, data = [*about, hashlib.sha256(data).hexdigest()], memoryview(b"")
         self._digest.update(json.dumps(about).encode() + b"\n")
-        self._digest.update(tensor_bytes(tensor))
+        self._digest.update(data)
 
     def hexdigest(self) -> str:
         """The hash of all tensors so far."""
         return self._digest.hexdigest()
 
 
-def content_hash(source: Source) -> str:
+def content_hash(source: Source, scheme: str = DIGESTS) -> str:
     """The `ContentHash` of a model; of one that is computed (an adapter) the hash of what it is computed from."""
     if source.identity:
-        return source.identity
-    digest = ContentHash()
+        return source.identity(scheme)
+    digest = ContentHash(scheme)
     for name in sorted(source.names):
         digest.update(name, source.read(name))
     return digest.hexdigest()

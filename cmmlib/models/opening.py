@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import nn
 
 from .adapter import is_adapter, open_adapter
+from .architecture import Architecture
 from .hub import open_repository
 from .in_memory import open_mapping, open_module
 from .source import Model, Source
 from .weights import open_weights
 
 
-def open_model(model: Model, *, role: str = "model", revision: str | None = None, base: Source | None = None) -> Source:
+def open_model(
+    model: Model,
+    *,
+    role: str = "model",
+    revision: str | None = None,
+    base: Source | None = None,
+    architecture: Callable[[], Architecture | None] = lambda: None,
+) -> Source:
     """Open a model without reading its tensors.
 
     Args:
@@ -24,6 +32,7 @@ def open_model(model: Model, *, role: str = "model", revision: str | None = None
         role: what error messages call it ("base", "model 3").
         revision: commit, branch or tag of a hub id.
         base: of a LoRA adapter.
+        architecture: gives the base's, where it is known; called only for an adapter that needs it.
 
     Raises:
         FileNotFoundError: nothing at that path, and not a hub id that can be had.
@@ -32,7 +41,7 @@ def open_model(model: Model, *, role: str = "model", revision: str | None = None
     """
 
     def opened(path: Path) -> Source:
-        return open_adapter(path, base, open_weights) if is_adapter(path) else open_weights(path)
+        return open_adapter(path, base, open_weights, architecture) if is_adapter(path) else open_weights(path)
 
     if isinstance(model, nn.Module):
         return open_module(model, role)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..files import read_config
-from .dtypes import CODES
+from .dtypes import FLOATS, dtype_name
 from .names import canonical_names
 
 Model = str | os.PathLike[str] | nn.Module | Mapping[str, Tensor]
@@ -31,11 +31,13 @@ class Source:
         tied: own name of a tensor that is another one under a second name → that other one's canonical name; it is in
             none of the above.
         rest: what takes no part in the merge, under its own names (a whole CLIP model's text tower), if anything.
+        carried: tensors that are no weights, because they hold integers or booleans (counters, masks, indices), if any.
         files: where the tensors lie, if on disk.
         folder: where ``config.json`` lies, if anywhere.
         module: the module itself, if it was given as one.
         revision: the commit, if it came from a hub.
-        identity: hash of what the tensors are computed from, if they are computed (an adapter).
+        identity: for tensors that are computed (an adapter), gives the hash of what they are computed from, by scheme
+            (`cmmlib.models.content_hash`).
     """
 
     label: str
@@ -45,32 +47,40 @@ class Source:
     read: Callable[[str], Tensor]
     tied: dict[str, str] = field(default_factory=dict)
     rest: Source | None = None
+    carried: Source | None = None
     files: tuple[Path, ...] = ()
     folder: Path | None = None
     module: nn.Module | None = None
     revision: str | None = None
-    identity: str | None = None
+    identity: Callable[[str], str] | None = None
 
     @property
     def config(self) -> dict[str, Any] | None:
         """The module's configuration, or the parsed ``config.json`` beside the weights; None where there is none."""
-        own = getattr(self.module, "config", None)
-        if own is not None:
-            return own.to_dict()
-        path = self.folder / "config.json" if self.folder else None
-        if path is None or not path.is_file():
-            return None
-        return read_config(path, "a model")
+        return config_of(self.module, self.folder)
 
     def stamp(self) -> list[tuple[int, int, int]]:
         """What changes when one of the files does."""
         return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, self.files)]
 
 
+def config_of(module: nn.Module | None, folder: Path | None) -> dict[str, Any] | None:
+    """The configuration of a module, or the parsed ``config.json`` of a folder; None where there is none.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    own = getattr(module, "config", None)
+    if own is not None and hasattr(own, "to_dict"):
+        return own.to_dict()
+    path = folder / "config.json" if folder else None
+    return read_config(path, "a model") if path is not None and path.is_file() else None
+
+
 def source_of(
     label: str,
-    shapes: dict[str, tuple[int, ...]],
-    dtypes: dict[str, torch.dtype],
+    shapes: Mapping[str, tuple[int, ...]],
+    dtypes: Mapping[str, torch.dtype],
     read: Callable[[str], Tensor],
     tied: Mapping[str, str],
     **about: Any,
@@ -82,20 +92,45 @@ def source_of(
         tied: second own name of a tensor → its first; the second may stand in ``shapes`` and ``dtypes`` too.
         **about: other attributes of `Source`.
     """
-    canonical = canonical_names([*shapes, *tied])
+    canonical = canonical_names([*shapes, *tied], config_of(about.get("module"), about.get("folder")))
     own = {key: name for name, key in canonical.items()}
-    names = {name: key for name, key in canonical.items() if key not in tied}
-    rest = [key for key in shapes if key not in own and not key.endswith("position_ids")]
-    rest_shapes, rest_dtypes = {key: shapes[key] for key in rest}, {key: dtypes[key] for key in rest}
+
+    def part(names: dict[str, str]) -> dict[str, Any]:
+        return {
+            "names": names,
+            "shapes": {name: tuple(shapes[key]) for name, key in names.items()},
+            "dtypes": {name: dtypes[key] for name, key in names.items()},
+            "read": lambda name: read(names[name]),
+        }
+
+    present = {name: key for name, key in canonical.items() if key not in tied}
+    weights = {name: key for name, key in present.items() if dtypes[key] in FLOATS.values()}
+    carried = {name: key for name, key in present.items() if name not in weights}
+    rest = {key: key for key in shapes if key not in own and not key.endswith("position_ids")}
     return Source(
         label,
-        names,
-        {name: shapes[key] for name, key in names.items()},
-        {name: dtypes[key] for name, key in names.items()},
-        lambda name: read(names[name]),
-        {key: own[other] for key, other in tied.items() if key in own and other in own},
-        Source(label, {key: key for key in rest}, rest_shapes, rest_dtypes, read) if rest else None,
+        **part(weights),
+        tied={key: own[other] for key, other in tied.items() if key in own and other in own},
+        rest=Source(label, **part(rest)) if rest else None,
+        carried=Source(label, **part(carried)) if carried else None,
         **about,
+    )
+
+
+def renamed(source: Source, names: Mapping[str, str], **changed: Any) -> Source:
+    """The same source under other canonical names.
+
+    Args:
+        names: new canonical name → present one; what is not named goes.
+        **changed: other attributes of `Source`.
+    """
+    return replace(
+        source,
+        names={new: source.names[old] for new, old in names.items()},
+        shapes={new: source.shapes[old] for new, old in names.items()},
+        dtypes={new: source.dtypes[old] for new, old in names.items()},
+        read=lambda name: source.read(names[name]),
+        **changed,
     )
 
 
@@ -132,10 +167,13 @@ def source_of_tensors(tensors: Mapping[str, Tensor], label: str, *, ties: bool =
 
 
 def require_floats(source: Source) -> None:
-    """Raises ValueError for integer or otherwise unsupported weights."""
-    for key, dtype in source.dtypes.items():
-        if dtype not in CODES:
+    """Raises ValueError for weights that are integers, or floats of eight bits."""
+    carried = source.carried
+    for name, dtype in carried.dtypes.items() if carried is not None else ():
+        # a counter, a mask or an index is no weight, and a boolean never is; where there is nothing else, they are all
+        weight = name.endswith(".weight") and dtype is not torch.bool
+        if weight or dtype.is_floating_point or dtype.is_complex or not source.shapes:
             raise ValueError(
-                f"{source.label}: {source.names[key]!r} has integer or unsupported weights ({dtype}); dequantise the "
-                "model, or drop the entry if it is a buffer"
+                f"{source.label}: {carried.names[name]!r} has weights in {dtype_name(dtype)}, which cannot be merged"
+                "; is it a quantised model? Dequantise it first (model.dequantize() of transformers), or take the original"
             )

@@ -20,7 +20,7 @@ FAULTS = {
     "misshapen": r"'fc\.weight' has shape \(6, 4\), in base.* it is \(4, 6\)",
     "nan": r"'fc\.weight' holds NaN or infinity; the checkpoint is broken",
     "inf": r"'fc\.weight' holds NaN or infinity; the checkpoint is broken",
-    "integer": r"'fc\.weight' has integer or unsupported weights .*dequantise",
+    "integer": r"'fc\.weight' has weights in int8, which cannot be merged.*Dequantise",
     "same": r"equals the base base.*nothing to merge",
 }
 

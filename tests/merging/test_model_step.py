@@ -63,10 +63,10 @@ def test_parameter_by_parameter_through_all_models_gives_the_same_bits(method: s
     recipe = new_recipe(BASE, method, {}, reference_compat=reference_compat)
     step, models, accumulated = ParameterStep(recipe.method, recipe.params), list(map(open_model, TASKS)), InMemory()
     for key in reversed(recipe.keys):
-        value, base = None, recipe.view(key, recipe.base.read(key))
+        value, (base,) = None, recipe.views(key, recipe.base.read(key))
         for t, model in enumerate(models, 1):
             context = context_of(recipe, Standing(), t, name=key, kind=recipe.kinds[key])
-            value, _ = step(Inputs(value, base, recipe.view(key, model.read(key)), context))
+            value, _ = step(Inputs(value, base, *recipe.views(key, model.read(key)), context))
         accumulated.put(key, value)
     merger = ContinualMerger(BASE, method, reference_compat=reference_compat)
     for task in TASKS:

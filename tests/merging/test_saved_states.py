@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from cmmlib import ContinualMerger
+from cmmlib.merging.state_json import upgraded
 
 STATES = Path(__file__).parent / "states"
 """Version 1 as cmmlib 0.1.0 wrote it after the golden task0 and task1; ``expected.safetensors``: what task2 gave."""
@@ -40,16 +41,25 @@ def test_an_earlier_state_says_of_itself_what_it_said(state: Path, golden: Path)
     assert [model["name"] for model in merger.standing.models] == ["task0", "task1"]
     merger.add(golden / "task2.safetensors")
     after = json.loads((state / "state.json").read_text())
-    assert list(after) == list(before) and after["models"][:2] == before["models"]
+    assert after["version"] == 2 and after["models"][:2] == before["models"]
     changed = {"running", "running_norm", "models"}
-    assert {key: after[key] for key in after if key not in changed} == {k: before[k] for k in before if k not in changed}
+    kept = upgraded(before)
+    assert after.keys() == kept.keys()
+    assert {key: after[key] for key in kept if key not in changed} == {key: kept[key] for key in kept if key not in changed}
+
+
+def test_an_earlier_state_knows_a_repeat_by_its_own_kind_of_hash(state: Path, golden: Path):
+    merger = ContinualMerger.load(state, base=golden / "base.safetensors")
+    with pytest.raises(ValueError, match="merged before, as model 2, 'task1'"):
+        merger.add(golden / "task1.safetensors")
 
 
 def test_a_state_that_is_begun_now_has_the_same_form(state: Path, golden: Path, tmp_path: Path):
     earlier = json.loads((state / "state.json").read_text())
     ContinualMerger(golden / "base.safetensors", earlier["method"]).save(tmp_path / "new")
     new = json.loads((tmp_path / "new" / "state.json").read_text())
-    assert list(new) == list(earlier) and new["base"].keys() == earlier["base"].keys()
+    kept = upgraded(earlier)
+    assert new.keys() == kept.keys() and new["base"].keys() == earlier["base"].keys()
     for key in ("format", "version", "method", "method_code", "parameters", "compute_dtype", "reference_compat", "layers"):
-        assert new[key] == earlier[key], key
-    assert new["base"]["hash"] == earlier["base"]["hash"]
+        assert new[key] == kept[key], key
+    assert new["hash_scheme"] == "digests" and new["base"]["hash"] != earlier["base"]["hash"]

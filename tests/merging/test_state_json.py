@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from cmmlib.merging.state_json import GENERATION, fault_of, generation_name
+from cmmlib.merging.state_json import GENERATION, VERSION, fault_of, generation_name, upgraded
 
-RECORD = json.loads((Path(__file__).parent / "states" / "opcm" / "state.json").read_text())
-NEEDED = ["method", "parameters", "compute_dtype", "reference_compat", "base", "layers", "running_norm", "models"]
+FIRST_VERSION = json.loads((Path(__file__).parent / "states" / "opcm" / "state.json").read_text())
+RECORD = upgraded(FIRST_VERSION)
+NEEDED = ["method", "parameters", "compute_dtype", "reference_compat", "hash_scheme", "base", "layers", "running_norm", "models"]
 
 
 def test_a_state_without_fault_has_none():
@@ -33,8 +34,12 @@ def test_what_is_missing_or_of_another_kind_is_named(key: str):
     [
         (lambda r: r["base"].pop("hash"), "'base' lacks its hash or source"),
         (lambda r: r["base"].update(source=7), "'base' lacks its hash or source"),
-        (lambda r: r["layers"].pop("free"), "'layers' is not linear, free, transposed"),
-        (lambda r: r["layers"].update(linear=[1]), "'layers' is not linear, free, transposed"),
+        (lambda r: r["layers"].pop("free"), "'layers' is not linear, free, statistic, fixed"),
+        (lambda r: r["layers"].update(linear=[1]), "'layers' is not linear, free, statistic, fixed"),
+        (lambda r: r["layers"].pop("stored"), "'layers' does not say how they are stored"),
+        (lambda r: r["layers"]["stored"].update(w={"rows": [2, -1]}), "'layers' says of 'w' what it cannot be"),
+        (lambda r: r["layers"]["stored"].update(w={"transposed": 1}), "'layers' says of 'w' what it cannot be"),
+        (lambda r: r["models"][0].update(hash=7), "'models' holds an entry without name, hash, time or norm"),
         (lambda r: r["models"].append("task9"), "'models' holds an entry without name, hash, time or norm"),
         (lambda r: r["models"][0]["history"].clear(), "'models' holds an entry without name, hash, time or norm"),
         (lambda r: r.update(running="running-0.safetensors"), "'running' names no generation"),
@@ -47,6 +52,20 @@ def test_what_does_not_hold_together_is_said(edit: Callable[[dict[str, Any]], ob
     record = copy.deepcopy(RECORD)
     edit(record)
     assert fault_of(record) == fault
+
+
+def test_a_model_whose_hash_was_not_taken_is_no_fault():
+    record = copy.deepcopy(RECORD)
+    record["models"][0]["hash"] = None
+    assert fault_of(record) is None
+
+
+def test_the_first_version_becomes_this_one():
+    assert RECORD["version"] == VERSION and RECORD["hash_scheme"] == "stream" and RECORD["ties_apart"]
+    assert RECORD["layers"]["linear"] == FIRST_VERSION["layers"]["linear"]
+    assert FIRST_VERSION["version"] == 1 and upgraded(RECORD) is RECORD
+    broken = upgraded({**FIRST_VERSION, "layers": {"linear": []}})
+    assert fault_of(broken) == "'layers' is not linear, free, statistic, fixed"
 
 
 def test_generations_are_numbered_by_models():

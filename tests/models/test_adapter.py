@@ -80,11 +80,14 @@ def test_adapters_of_transposed_weights(tmp_path: Path):
     ("config", "message"),
     [
         ({"peft_type": "IA3"}, r"adapter_config\.json: peft_type is 'IA3', only LORA is read"),
-        ({"use_dora": True}, "use_dora makes this more than plain LoRA"),
+        ({"use_dora": True}, "use_dora is set: DoRA scales .*more than plain LoRA"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights = 'pissa' changes the base's own weights"),
-        ({"alpha_pattern": {"(a+)+$": 3}}, "alpha_pattern holds the regular expression"),
+        ({"alpha_pattern": {"(a+)+$": 3}}, "a pattern holds the regular expression"),
         ({"lora_alpha": "six"}, "lora_alpha or alpha_pattern holds no number"),
-        ({"fan_in_fan_out": True}, r"its matrices for 'encoder\.layers\.1\.mlp\.fc1\.weight' make .*is it an adapter"),
+        ({"alpha_pattern": {"mlp.fc3": 3}}, "names 'mlp.fc3', which is none of the adapted modules"),
+        ({"rank_pattern": {"q_prj": 3}}, "names 'q_prj', which is none of the adapted modules"),
+        ({"trainable_token_indices": [1]}, "trainable_token_indices is set: single rows of an embedding were trained"),
+        ({"target_parameters": ["mlp.experts.gate_up_proj"]}, "target_parameters is set: .*stacked experts"),
     ],
 )
 def test_adapters_that_are_not_plain_lora_of_this_base_are_refused(config: dict, message: str, tmp_path: Path):
@@ -98,7 +101,9 @@ def test_adapters_that_are_not_plain_lora_of_this_base_are_refused(config: dict,
     ("extra", "message"),
     [
         ({"base_model.model.vision_model.nosuch.lora_A.weight": torch.ones(2, 3)}, "adapts 'vision_model.nosuch.weight'"),
-        ({"base_model.model.vision_model.embeddings.lora_embedding_A": torch.ones(2, 3)}, "is no LoRA of a matrix"),
+        ({"base_model.model.vision_model.embeddings.lora_magnitude_vector": torch.ones(2)}, "is no LoRA of a matrix"),
+        ({"base_model.model.vision_model.encoder.layers.0.mlp.fc2.weight": torch.zeros(0)}, "is empty .*ZeRO-3"),
+        ({"base_model.model.vision_model.embeddings.position_embedding.weight": torch.ones(70, 16)}, "vocabulary resized"),
         ({"base_model.model.vision_model.encoder.layers.0.mlp.fc2.lora_A.weight": torch.ones(2, 3)}, "lacks lora_B for"),
     ],
 )

@@ -16,13 +16,13 @@ from ..helpers.models import STATE
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool, torch.float8_e4m3fn])
 def test_quantised_files_are_refused_with_the_way_out(dtype: torch.dtype, tmp_path: Path):
     save_file({"a": torch.zeros(2).to(dtype)}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"model\.safetensors: 'a' has integer or unsupported weights .*dequantise"):
+    with pytest.raises(ValueError, match=r"model\.safetensors: 'a' has weights in .*Dequantise"):
         ContinualMerger(tmp_path, "weight_average")
 
 
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64, torch.int64])
 def test_only_unquantised_floats_are_weights(dtype: torch.dtype):
-    with pytest.raises(ValueError, match=rf"'w' has integer or unsupported weights \({dtype}\); dequantise"):
+    with pytest.raises(ValueError, match=rf"'w' has weights in {str(dtype)[6:]}, .*Dequantise"):
         ContinualMerger({"w": torch.zeros(2).to(dtype)}, "weight_average")
 
 
