@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -51,8 +50,10 @@ def _keys(frame: pd.DataFrame, on: list[str]) -> pd.Index:
 
 
 def _printed(value: object) -> str:
+    """A key as text: a number is the same however it was written, and a blank is "" whatever stands for it."""
+    if value is None or value != value:  # NaN
+        return ""
     try:
-        number = float(value)  # type: ignore[arg-type]  # what is no number raises
-    except (TypeError, ValueError):
+        return f"{float(str(value)):.6g}"
+    except ValueError:
         return str(value)
-    return "" if math.isnan(number) else f"{number:.6g}"

@@ -22,7 +22,11 @@ def means_on_both(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
         part.groupby(["num_tasks", "label"], sort=False)["acc"].agg(["mean", "std", "count"])
         for part in (first, second)
     ]
-    table = means[0].join(means[1].drop(columns="count"), how="inner", rsuffix="_second").reset_index()
+    table = (
+        means[0]
+        .merge(means[1].drop(columns="count"), on=["num_tasks", "label"], suffixes=("", "_second"))
+        .reset_index()
+    )
     names = {"mean": "acc", "count": "orders", "mean_second": "acc_second"}
     return table.rename(columns=names).assign(change=lambda row: row["acc_second"] - row["acc"]).round(6)
 
