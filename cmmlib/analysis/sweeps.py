@@ -41,6 +41,5 @@ def order_extremes(per_run: pd.DataFrame) -> pd.DataFrame:
     """
     by_label = per_run.set_index("seed").groupby("label", sort=False)["acc"]
     frame = by_label.agg(["mean", "std", "min", "max"])
-    return frame.assign(
-        gap=frame["max"] - frame["min"], worst_seed=by_label.agg("idxmin"), best_seed=by_label.agg("idxmax")
-    )
+    frame["gap"] = frame["max"] - frame["min"]
+    return frame.assign(worst_seed=by_label.agg("idxmin"), best_seed=by_label.agg("idxmax"))

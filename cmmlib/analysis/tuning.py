@@ -22,19 +22,20 @@ def chosen_values(points: pd.DataFrame, published: Mapping[tuple[str, int], floa
 
     Args:
         points: columns ``label``, ``num_tasks``, ``value``, ``seed``, ``acc``; one row per value and tuning order.
-        published: (label, number of tasks) → value; it is among the values of ``points``.
+        published: (label, number of tasks) → value, one of those in ``points``.
 
     Returns:
         Indexed by ``label`` and ``num_tasks``: ``chosen``, ``chosen_acc``, ``published``, ``published_acc``; ``at_end``:
         what was chosen is the lowest or the highest value tried.
 
     Raises:
-        ValueError: values of one baseline were scored under different orders.
+        ValueError: a baseline has no points, or its values were scored under different orders.
     """
     rows = []
-    for (label, number), part in points.groupby(["label", "num_tasks"], sort=False):
+    for (label, number), known in published.items():
+        part = points[(points["label"] == label) & (points["num_tasks"] == number)]
         mean = dict(part.groupby("value")["acc"].mean())
-        best, known = best_value(part), published[str(label), int(str(number))]
+        best = best_value(part)
         rows.append((label, number, best, mean[best], known, mean[known], best in (min(mean), max(mean))))
     columns = ["label", "num_tasks", "chosen", "chosen_acc", "published", "published_acc", "at_end"]
     return pd.DataFrame(rows, columns=columns).set_index(["label", "num_tasks"])
@@ -73,8 +74,8 @@ def tuned_summary(
 
     Returns:
         `cmmlib.analysis.tables.summary` with ``scaling_factor``, and for the chosen rows ``difference`` to the
-        published one in points of ACC, paired order by order, its 95 % interval ``difference_low`` and ``difference_high``, and
-        ``improvement`` (`cmmlib.analysis.intervals.paired_differences`).
+        published one in points of ACC, paired order by order, its 95 % interval ``difference_low`` and
+        ``difference_high``, and ``improvement`` (`cmmlib.analysis.intervals.paired_differences`).
     """
     values = per_run.groupby(["label", "num_tasks"])["scaling_factor"].first().reset_index()
     summary = tables.summary(per_run, references).merge(values, how="left")
@@ -121,8 +122,7 @@ def gains_on(summary: pd.DataFrame, baselines: Sequence[str], others: Sequence[s
         for label in baselines:
             before, after, left_out = (of.get(label + suffix, float("nan")) for suffix in ("", CHOSEN, BY_OTHER_TASKS))
             overtaken = ", ".join(row for row in others if before < of[row] <= after)
-            rows.append(
-                (number, label, best, of[best], before - of[best], after - of[best], left_out - of[best], overtaken)
-            )
+            above = [value - of[best] for value in (before, after, left_out)]
+            rows.append((number, label, best, of[best], *above, overtaken))
     columns = ["num_tasks", "label", "best", "best_acc", "as_published", "chosen", "by_other_tasks", "overtakes"]
     return pd.DataFrame(rows, columns=columns).set_index(["num_tasks", "label"])

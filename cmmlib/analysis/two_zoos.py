@@ -18,15 +18,9 @@ def means_on_both(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
         Columns ``num_tasks``, ``label``; ``acc``, ``std``, ``orders`` on the first zoo; ``acc_second``, ``std_second``;
         ``change`` (second minus first, in points).
     """
-    means = [
-        part.groupby(["num_tasks", "label"], sort=False)["acc"].agg(["mean", "std", "count"])
-        for part in (first, second)
-    ]
-    table = (
-        means[0]
-        .merge(means[1].drop(columns="count"), on=["num_tasks", "label"], suffixes=("", "_second"))
-        .reset_index()
-    )
+    key = ["num_tasks", "label"]
+    ours, theirs = (part.groupby(key, sort=False)["acc"].agg(["mean", "std", "count"]) for part in (first, second))
+    table = ours.merge(theirs.drop(columns="count"), on=key, suffixes=("", "_second")).reset_index()
     names = {"mean": "acc", "count": "orders", "mean_second": "acc_second"}
     return table.rename(columns=names).assign(change=lambda row: row["acc_second"] - row["acc"]).round(6)
 

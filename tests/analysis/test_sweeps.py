@@ -7,11 +7,8 @@ from cmmlib.analysis.sweeps import order_extremes, sweep_summary
 
 def test_the_summary_is_of_means_over_orders_and_knows_what_was_not_swept():
     accuracies = {0.1: (60, 64), 0.5: (70, 72), 0.9: (90, 40)}
-    rows = [
-        ("alpha", value, seed, acc, -acc / 10)
-        for value, accs in accuracies.items()
-        for seed, acc in enumerate(accs, 40)
-    ]
+    runs = [(value, seed, acc) for value, accs in accuracies.items() for seed, acc in enumerate(accs, 40)]
+    rows = [("alpha", value, seed, acc, -acc / 10) for value, seed, acc in runs]
     rows += [("space", space, 40, acc, 0.0) for space, acc in (("u", 50), ("uv", 55))]
     points = pd.DataFrame(rows, columns=["sweep", "value", "seed", "acc", "bwt"])
     found = sweep_summary(points, {"alpha": 0.1, "space": "v"})
