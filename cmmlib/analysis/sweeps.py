@@ -15,7 +15,7 @@ def sweep_summary(points: pd.DataFrame, published: Mapping[str, object]) -> pd.D
         published: sweep → its published value; other sweeps are left out.
 
     Returns:
-        Indexed by ``sweep`` and ``which`` ("best", "worst", "published"): ``value``, ``orders`` (how many), and the
+        Indexed by ``sweep`` and ``which`` ("best", "worst", "published"): ``value`` (as it was given), ``orders`` (how many), and the
         means ``acc`` in per cent and ``bwt`` in points.  A published value that was not swept has no row.
     """
     rows = []
@@ -25,8 +25,8 @@ def sweep_summary(points: pd.DataFrame, published: Mapping[str, object]) -> pd.D
         for which, value in (("best", table["acc"].idxmax()), ("worst", table["acc"].idxmin()), ("published", known)):
             if value in table.index:
                 rows.append((sweep, which, value, *table[table.index == value].iloc[0]))
-    frame = pd.DataFrame(rows, columns=["sweep", "which", "value", "orders", "acc", "bwt"])
-    return frame.astype({"orders": int}).set_index(["sweep", "which"])
+    frame = pd.DataFrame(rows, columns=["sweep", "which", "value", "orders", "acc", "bwt"], dtype=object)
+    return frame.astype({"orders": int, "acc": float, "bwt": float}).set_index(["sweep", "which"])
 
 
 def order_extremes(per_run: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,8 @@ def test_the_summary_is_of_means_over_orders_and_knows_what_was_not_swept():
     assert found.loc[("alpha", "best")].tolist() == [0.5, 2, 71, -7.1]
     assert found.loc[("alpha", "worst")].tolist() == found.loc[("alpha", "published")].tolist() == [0.1, 2, 62, -6.2]
     assert found.loc["space", "value"].to_dict() == {"best": "uv", "worst": "u"}
+    counts = points.assign(sweep="steps", value=pd.Series([0, 0, 10, 10, 10, 10, 0.5, 0.5], dtype=object))
+    assert [type(value) for value in sweep_summary(counts, {"steps": 10})["value"]] == [int, int, int]
     assert found["orders"].tolist() == [2, 2, 2, 1, 1]
 
 
