@@ -15,8 +15,8 @@ def sweep_summary(points: pd.DataFrame, published: Mapping[str, object]) -> pd.D
         published: sweep → its published value; other sweeps are left out.
 
     Returns:
-        Indexed by ``sweep`` and ``which`` ("best", "worst", "published"): ``value`` (as it was given), ``orders`` (how many), and the
-        means ``acc`` in per cent and ``bwt`` in points.  A published value that was not swept has no row.
+        Indexed by ``sweep`` and ``which`` ("best", "worst", "published"): ``value`` (as it was given), ``orders`` (how
+        many), and the means ``acc`` in per cent and ``bwt`` in points.  A published value that was not swept has no row.
     """
     rows = []
     for sweep, known in published.items():

@@ -15,9 +15,15 @@ def test_the_summary_is_of_means_over_orders_and_knows_what_was_not_swept():
     assert found.loc[("alpha", "best")].tolist() == [0.5, 2, 71, -7.1]
     assert found.loc[("alpha", "worst")].tolist() == found.loc[("alpha", "published")].tolist() == [0.1, 2, 62, -6.2]
     assert found.loc["space", "value"].to_dict() == {"best": "uv", "worst": "u"}
-    counts = points.assign(sweep="steps", value=pd.Series([0, 0, 10, 10, 10, 10, 0.5, 0.5], dtype=object))
-    assert [type(value) for value in sweep_summary(counts, {"steps": 10})["value"]] == [int, int, int]
     assert found["orders"].tolist() == [2, 2, 2, 1, 1]
+
+
+def test_whole_numbers_stay_whole_beside_a_sweep_of_others():
+    rows = [("steps", 0, 40, 50.0, 0.0), ("steps", 10, 40, 60.0, 0.0), ("beta", 0.999, 40, 60.0, 0.0)]
+    points = pd.DataFrame(rows, columns=["sweep", "value", "seed", "acc", "bwt"])
+    points["value"] = pd.Series([0, 10, 0.999], dtype=object)
+    found = sweep_summary(points, {"steps": 10, "beta": 0.999})["value"]
+    assert list(map(str, found)) == ["10", "0", "10", "0.999", "0.999", "0.999"]
 
 
 def test_extremes_name_the_orders_that_gave_them():
