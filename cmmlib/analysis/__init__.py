@@ -12,21 +12,44 @@ if TYPE_CHECKING:
     from . import tables as tables
     from .comparison import beside as beside
     from .comparison import comparison_table as comparison_table
+    from .hyperparameters import best_value as best_value
+    from .hyperparameters import left_out_accuracies as left_out_accuracies
     from .intervals import bootstrap_interval as bootstrap_interval
     from .intervals import pair_conclusions as pair_conclusions
     from .intervals import paired_differences as paired_differences
+    from .opcm_scale import scale_errors as scale_errors
+    from .opcm_scale import scale_formulas as scale_formulas
+    from .reference_run import differing as differing
+    from .reference_run import with_reference as with_reference
     from .runs import RUN as RUN
     from .runs import accuracy_array as accuracy_array
     from .runs import per_run_metrics as per_run_metrics
     from .runs import per_step_metrics as per_step_metrics
+    from .sweeps import order_extremes as order_extremes
+    from .sweeps import sweep_summary as sweep_summary
+    from .tuning import chosen_values as chosen_values
+    from .tuning import gains_on as gains_on
+    from .tuning import left_out_rows as left_out_rows
+    from .tuning import tuned_summary as tuned_summary
+    from .tuning import tuned_table as tuned_table
+    from .two_zoos import means_on_both as means_on_both
+    from .two_zoos import rank_correlations as rank_correlations
+    from .two_zoos import side_by_side as side_by_side
+    from .two_zoos import verdict_counts as verdict_counts
 
 _HOMES = {
     "comparison": "beside comparison_table",
     "figures": "figures",
     "geometry": "geometry",
+    "hyperparameters": "best_value left_out_accuracies",
     "intervals": "intervals bootstrap_interval pair_conclusions paired_differences",
     "metrics": "metrics",
+    "opcm_scale": "scale_errors scale_formulas",
+    "reference_run": "differing with_reference",
     "runs": "RUN accuracy_array per_run_metrics per_step_metrics",
+    "sweeps": "order_extremes sweep_summary",
     "tables": "tables",
+    "tuning": "chosen_values gains_on left_out_rows tuned_summary tuned_table",
+    "two_zoos": "means_on_both rank_correlations side_by_side verdict_counts",
 }
 __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

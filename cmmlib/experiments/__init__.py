@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from .frames import trained_accuracies as trained_accuracies
     from .grid import run_grid as run_grid
     from .grid import work_left as work_left
-    from .hyperparameters import best_value as best_value
-    from .hyperparameters import left_out_accuracies as left_out_accuracies
+    from .opcm_scale import measure_scale as measure_scale
     from .orders import task_order as task_order
     from .ray_layers import RayLayers as RayLayers
     from .report import write_report as write_report
@@ -22,11 +21,18 @@ if TYPE_CHECKING:
     from .sequence import run_references as run_references
     from .sequence import run_sequence as run_sequence
     from .store import Results as Results
+    from .sweeps import Sweep as Sweep
+    from .sweeps import plan_sweeps as plan_sweeps
+    from .sweeps import swept as swept
+    from .sweeps import with_parameter as with_parameter
+    from .tuning import plan_chosen as plan_chosen
+    from .tuning import published_values as published_values
+    from .tuning import tuning_sweeps as tuning_sweeps
 
 _HOMES = {
     "frames": "accuracies reference_accuracies trained_accuracies",
     "grid": "run_grid work_left",
-    "hyperparameters": "best_value left_out_accuracies",
+    "opcm_scale": "measure_scale",
     "orders": "task_order",
     "ray_layers": "RayLayers",
     "report": "write_report",
@@ -34,5 +40,7 @@ _HOMES = {
     "runs": "Run plan",
     "sequence": "run_references run_sequence",
     "store": "Results",
+    "sweeps": "Sweep plan_sweeps swept with_parameter",
+    "tuning": "plan_chosen published_values tuning_sweeps",
 }
 __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

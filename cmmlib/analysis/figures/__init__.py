@@ -3,12 +3,16 @@
 from .accuracy import accuracy_heatmap, main_figure, order_strip
 from .curves import history_curves, label_curves, step_curves
 from .geometry import aligned_shares, cosine_heatmap, kind_curves, removed_shares
+from .opcm_scale import scale_curves
+from .panels import panels
 from .saving import save
 from .style import COLUMN_WIDTH, kind_style, line_style, paper_style
-from .sweeps import sweep_curve
+from .sweeps import acc_and_bwt, sweep_columns, sweep_curve, tuning_panels
+from .two_zoos import zoo_scatter
 
 __all__ = [
     "COLUMN_WIDTH",
+    "acc_and_bwt",
     "accuracy_heatmap",
     "aligned_shares",
     "cosine_heatmap",
@@ -19,9 +23,14 @@ __all__ = [
     "line_style",
     "main_figure",
     "order_strip",
+    "panels",
     "paper_style",
     "removed_shares",
     "save",
+    "scale_curves",
     "step_curves",
+    "sweep_columns",
     "sweep_curve",
+    "tuning_panels",
+    "zoo_scatter",
 ]

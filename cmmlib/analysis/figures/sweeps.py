@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from .style import line_style
 
 
 def sweep_curve(
@@ -31,3 +36,57 @@ def sweep_curve(
     if chosen in places:
         ax.plot(places[chosen], mean.loc[places[chosen]], "*", color="k", markersize=7)
     return ax
+
+
+def acc_and_bwt(
+    axes: Sequence[Axes], points: pd.DataFrame, *, color: str = "#0072B2", published: object = None
+) -> Sequence[Axes]:
+    """A `sweep_curve` of ACC on the first axes and of BWT on the second.
+
+    Args:
+        axes: two.
+        points: with columns ``value``, ``acc`` in per cent and ``bwt`` in points.
+    """
+    names = {"acc": "ACC (%)", "bwt": "BWT (points)"}
+    for ax, (metric, name) in zip(axes, names.items(), strict=True):
+        sweep_curve(ax, points, metric, color=color, published=published).set_ylabel(name)
+    return axes
+
+
+def sweep_columns(
+    axes: NDArray, points: pd.DataFrame, sweeps: Mapping[str, tuple[str, object]], *, color: str = "#0072B2"
+) -> NDArray:
+    """A column of panels per sweep: ACC above BWT.  What the first column and the last row say is not repeated.
+
+    Args:
+        axes: [2, sweeps].
+        points: as in `acc_and_bwt`, with a column ``sweep``.
+        sweeps: sweep → the name of its parameter and the published value.
+    """
+    for column, (sweep, (name, value)) in zip(axes.T, sweeps.items(), strict=True):
+        acc_and_bwt(column, points[points["sweep"] == sweep], color=color, published=value)
+        for ax in column:
+            ax.set_xlabel(name)
+            ax.label_outer()
+    return axes
+
+
+def tuning_panels(axes: NDArray, points: pd.DataFrame, choice: pd.DataFrame, parameter: str = "λ") -> NDArray:
+    """ACC against a hyper-parameter: a row per number of tasks, a column per label; published and chosen value marked.
+
+    Args:
+        axes: [numbers of tasks, labels].
+        points: with columns ``label``, ``num_tasks``, ``value``, ``acc``; both in the order in which they first occur.
+        choice: `cmmlib.analysis.tuning.chosen_values`.
+    """
+    for row, (number, by_number) in zip(axes, points.groupby("num_tasks", sort=False), strict=True):
+        for ax, (label, part) in zip(row, by_number.groupby("label", sort=False), strict=True):
+            marks = choice.xs((label, number))
+            color = line_style(str(label))["color"]
+            sweep_curve(ax, part, "acc", color=color, published=marks["published"], chosen=marks["chosen"])
+            if ax in axes[0]:
+                ax.set_title(label)
+        row[0].set_ylabel(f"ACC (%), {number} tasks")
+    for ax in axes[-1]:
+        ax.set_xlabel(parameter)
+    return axes

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cmmlib.experiments.hyperparameters import best_value, left_out_accuracies
+from cmmlib.analysis.hyperparameters import best_value, left_out_accuracies
 
 
 def points(table):
