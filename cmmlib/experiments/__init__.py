@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .distances import merge_distances as merge_distances
     from .frames import accuracies as accuracies
     from .frames import reference_accuracies as reference_accuracies
     from .frames import trained_accuracies as trained_accuracies
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from .sequence import run_references as run_references
     from .sequence import run_sequence as run_sequence
     from .store import Results as Results
+    from .task_vectors import TaskVectors as TaskVectors
 
 _HOMES = {
+    "distances": "merge_distances",
     "frames": "accuracies reference_accuracies trained_accuracies",
     "grid": "run_grid work_left",
     "hyperparameters": "best_value left_out_accuracies",
@@ -34,5 +37,6 @@ _HOMES = {
     "runs": "Run plan",
     "sequence": "run_references run_sequence",
     "store": "Results",
+    "task_vectors": "TaskVectors",
 }
 __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

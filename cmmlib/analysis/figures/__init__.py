@@ -3,25 +3,34 @@
 from .accuracy import accuracy_heatmap, main_figure, order_strip
 from .curves import history_curves, label_curves, step_curves
 from .geometry import aligned_shares, cosine_heatmap, kind_curves, removed_shares
+from .kept import kept_curves
+from .layers import projection_panels, spectrum_panels
+from .paths import merge_path
 from .saving import save
 from .style import COLUMN_WIDTH, kind_style, line_style, paper_style
 from .sweeps import sweep_curve
+from .variants import gain_dots
 
 __all__ = [
     "COLUMN_WIDTH",
     "accuracy_heatmap",
     "aligned_shares",
     "cosine_heatmap",
+    "gain_dots",
     "history_curves",
+    "kept_curves",
     "kind_curves",
     "kind_style",
     "label_curves",
     "line_style",
     "main_figure",
+    "merge_path",
     "order_strip",
     "paper_style",
+    "projection_panels",
     "removed_shares",
     "save",
+    "spectrum_panels",
     "step_curves",
     "sweep_curve",
 ]
