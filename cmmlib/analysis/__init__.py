@@ -17,14 +17,19 @@ if TYPE_CHECKING:
     from .intervals import bootstrap_interval as bootstrap_interval
     from .intervals import pair_conclusions as pair_conclusions
     from .intervals import paired_differences as paired_differences
+    from .method_table import method_facts as method_facts
     from .opcm_scale import scale_errors as scale_errors
     from .opcm_scale import scale_formulas as scale_formulas
+    from .projections import SHARES as SHARES
+    from .projections import opcm_projections as opcm_projections
+    from .projections import pooled_shares as pooled_shares
     from .reference_run import differing as differing
     from .reference_run import with_reference as with_reference
     from .runs import RUN as RUN
     from .runs import accuracy_array as accuracy_array
     from .runs import per_run_metrics as per_run_metrics
     from .runs import per_step_metrics as per_step_metrics
+    from .spectra import layer_spectra as layer_spectra
     from .sweeps import order_extremes as order_extremes
     from .sweeps import sweep_summary as sweep_summary
     from .tuning import chosen_values as chosen_values
@@ -36,6 +41,9 @@ if TYPE_CHECKING:
     from .two_zoos import rank_correlations as rank_correlations
     from .two_zoos import side_by_side as side_by_side
     from .two_zoos import verdict_counts as verdict_counts
+    from .variants import departures as departures
+    from .variants import lead_gains as lead_gains
+    from .variants import verdict as verdict
 
 _HOMES = {
     "comparison": "beside comparison_table",
@@ -43,6 +51,7 @@ _HOMES = {
     "geometry": "geometry",
     "hyperparameters": "best_value left_out_accuracies",
     "intervals": "intervals bootstrap_interval pair_conclusions paired_differences",
+    "method_table": "method_facts",
     "metrics": "metrics",
     "opcm_scale": "scale_errors scale_formulas",
     "reference_run": "differing with_reference",
@@ -51,5 +60,8 @@ _HOMES = {
     "tables": "tables",
     "tuning": "chosen_values gains_on left_out_rows tuned_summary tuned_table",
     "two_zoos": "means_on_both rank_correlations side_by_side verdict_counts",
+    "projections": "SHARES opcm_projections pooled_shares",
+    "spectra": "layer_spectra",
+    "variants": "departures lead_gains verdict",
 }
 __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

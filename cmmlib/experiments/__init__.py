@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .distances import merge_distances as merge_distances
     from .frames import accuracies as accuracies
     from .frames import reference_accuracies as reference_accuracies
     from .frames import trained_accuracies as trained_accuracies
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from .sweeps import plan_sweeps as plan_sweeps
     from .sweeps import swept as swept
     from .sweeps import with_parameter as with_parameter
+    from .task_vectors import TaskVectors as TaskVectors
     from .tuning import plan_chosen as plan_chosen
     from .tuning import published_values as published_values
     from .tuning import tuning_sweeps as tuning_sweeps
 
 _HOMES = {
+    "distances": "merge_distances",
     "frames": "accuracies reference_accuracies trained_accuracies",
     "grid": "run_grid work_left",
     "opcm_scale": "measure_scale",
@@ -42,5 +45,6 @@ _HOMES = {
     "store": "Results",
     "sweeps": "Sweep plan_sweeps swept with_parameter",
     "tuning": "plan_chosen published_values tuning_sweeps",
+    "task_vectors": "TaskVectors",
 }
 __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

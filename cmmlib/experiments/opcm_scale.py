@@ -31,7 +31,7 @@ def measure_scale(suite: Suite, backbone: str, num_tasks: Iterable[int], seeds: 
 def _one_order(suite: Suite, backbone: str, num_tasks: int, seed: int) -> pd.DataFrame:
     base = open_model(suite.base(backbone))
     weights = {key: base.read(key).double() for key in base.shapes}
-    kinds = layer_kinds(base)[0]
+    kinds = layer_kinds(base)
     linear = [key for key in weights if kinds[key] == "linear"]
     other = [key for key in weights if kinds[key] != "linear"]
     opcm, average = (ContinualMerger(suite.base(backbone), method) for method in ("opcm", "weight_average"))

@@ -257,7 +257,7 @@ def _misfit(label: str, key: str, shape: tuple[int, ...], form: Source, target: 
         )
     if len(shape) == 2 and shape[1:] == wanted[1:]:
         return (
-            f"{label}: {key!r} has {shape[0]} rows, {target!r} of {form.label} has {wanted[0]}: was the vocabulary resized in "
-            "training? Then resize the base in the same way (resize_token_embeddings), save it, and give that as the base"
+            f"{label}: {key!r} has {shape[0]} rows, {target!r} of {form.label} has {wanted[0]}: was the vocabulary resized "
+            "in training? Then resize the base in the same way (resize_token_embeddings), save it, and give that as the base"
         )
     return f"{label}: {key!r} has shape {shape}, in {form.label} it is {wanted}; is it an adapter of this base?"

@@ -16,7 +16,7 @@ from torch import Tensor
 from cmmlib.methods import dop, exact
 from cmmlib.methods.losses import Quadratic, quadratic
 from cmmlib.models import open_model
-from cmmlib.models.architecture import layer_kinds
+from cmmlib.models.stored_layers import layer_kinds
 
 from ..helpers.layers import f64
 
@@ -99,7 +99,7 @@ class Layer:
 @pytest.fixture(scope="module")
 def layers() -> list[Layer]:
     base, *models = (open_model(GOLDEN / f"{name}.safetensors") for name in ("base", "task0", "task1"))
-    kinds, _ = layer_kinds(base, None)
+    kinds = layer_kinds(base)
     names = [name for name, kind in kinds.items() if kind == "linear"]
     assert len(names) == 12
     return [Layer(*(model.read(name) - base.read(name) for model in models)) for name in names]

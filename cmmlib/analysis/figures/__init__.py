@@ -3,12 +3,16 @@
 from .accuracy import accuracy_heatmap, main_figure, order_strip
 from .curves import history_curves, label_curves, step_curves
 from .geometry import aligned_shares, cosine_heatmap, kind_curves, removed_shares
+from .kept import kept_curves
+from .layers import projection_panels, spectrum_panels
 from .opcm_scale import scale_curves
 from .panels import panels
+from .paths import merge_path
 from .saving import save
 from .style import COLUMN_WIDTH, kind_style, line_style, paper_style
 from .sweeps import acc_and_bwt, sweep_columns, sweep_curve, tuning_panels
 from .two_zoos import zoo_scatter
+from .variants import gain_dots
 
 __all__ = [
     "COLUMN_WIDTH",
@@ -16,18 +20,23 @@ __all__ = [
     "accuracy_heatmap",
     "aligned_shares",
     "cosine_heatmap",
+    "gain_dots",
     "history_curves",
+    "kept_curves",
     "kind_curves",
     "kind_style",
     "label_curves",
     "line_style",
     "main_figure",
+    "merge_path",
     "order_strip",
     "panels",
     "paper_style",
+    "projection_panels",
     "removed_shares",
     "save",
     "scale_curves",
+    "spectrum_panels",
     "step_curves",
     "sweep_columns",
     "sweep_curve",

@@ -1,0 +1,48 @@
+"""How far merged models are from the base, and what is kept between models."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ..merging.merger import ContinualMerger
+from ..suites.suite import Suite
+from .rows import published_rows
+
+
+def merge_distances(suite: Suite, backbone: str, labels: Sequence[str], orders: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """Merge each order by each published row; measure and save the merge after every model.
+
+    Args:
+        suite, backbone: where the models are.
+        labels: rows of `published_rows`.
+        orders: tasks in the order of merging.
+
+    Returns:
+        Columns ``num_tasks``, ``label``, ``step`` (from 1), ``task``, ``distance`` (‖merged − base‖), ``mean_task_norm``
+        (the mean of ‖τ‖ so far) and ``kept_bytes`` (the files of the saved merge).
+
+    Raises:
+        KeyError: a label is not a published row.
+    """
+    rows = []
+    for order in orders:
+        for label in labels:
+            method, params = published_rows(len(order))[label]
+            merger = ContinualMerger(suite.base(backbone), method, **params)
+            for step, task in enumerate(order, 1):
+                merger.add(suite.checkpoint(backbone, task), name=task)
+                norms, distance = merger.history["task_vector_norm"], merger.history["merged_norm"][step]
+                rows.append((len(order), label, step, task, distance, norms.mean(), kept_bytes(merger)))
+    columns = ["num_tasks", "label", "step", "task", "distance", "mean_task_norm", "kept_bytes"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def kept_bytes(merger: ContinualMerger) -> int:
+    """Bytes of all files that a saved merge consists of; the base is not among them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        merger.save(Path(scratch, "state"))
+        return sum(file.stat().st_size for file in Path(scratch, "state").rglob("*") if file.is_file())

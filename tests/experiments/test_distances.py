@@ -1,0 +1,28 @@
+"""Distances from the base, and what a saved merge weighs."""
+
+import numpy as np
+import pytest
+
+from cmmlib.experiments import merge_distances
+from cmmlib.suites import load_suite
+
+
+def test_every_step_of_every_row_is_measured():
+    suite = load_suite("mini")
+    order = suite.task_names(3)
+    walk = merge_distances(suite, suite.backbones[0], ["Weight average", "OPCM"], [order, order[:2]])
+    assert walk.groupby(["num_tasks", "label"], sort=False).task.agg(list).to_dict() == {
+        (3, "Weight average"): list(order),
+        (3, "OPCM"): list(order),
+        (2, "Weight average"): list(order[:2]),
+        (2, "OPCM"): list(order[:2]),
+    }
+    opcm = walk[walk.label == "OPCM"]
+    np.testing.assert_allclose(opcm.distance, opcm.mean_task_norm, rtol=1e-5)  # theorem 5.2
+    assert walk.kept_bytes.max() < 1.02 * walk.kept_bytes.min() and walk.kept_bytes.min() > 0
+
+
+def test_an_unknown_row_is_refused():
+    suite = load_suite("mini")
+    with pytest.raises(KeyError):
+        merge_distances(suite, suite.backbones[0], ["nonsense"], [suite.task_names(1)])
