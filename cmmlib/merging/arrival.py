@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..models.architecture import Architecture
 from ..models.content_hash import ContentHash
 from ..models.layers import Layer
 from ..models.opening import open_model
@@ -76,10 +77,14 @@ def arrive(recipe: Recipe, model: Model, name: str | None, number: int, revision
         FileNotFoundError: no such model.
         ValueError: missing, extra or misshapen tensors, integer weights.
     """
-    given = {"role": f"model {number}", "revision": revision, "base": recipe.base}
-    source = open_model(model, **given, architecture=lambda: recipe.architecture)
+
+    def architecture() -> Architecture | None:
+        return recipe.architecture
+
+    role = f"model {number}"
+    source = open_model(model, role=role, revision=revision, base=recipe.base, architecture=architecture)
     origin = origin_of(model, source)
-    source = matched(recipe.base, source, lambda: recipe.architecture)
+    source = matched(recipe.base, source, architecture)
     name = name or _file_name(model) or f"model_{number}"
     return Arrival(name, origin, source, [*source.stamp(), *recipe.base.stamp()])
 

@@ -224,7 +224,7 @@ def _fit(
     if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
         raise ValueError(f"{label}: lora_A {a} and lora_B {b} for {target!r} do not fit together as matrices")
     change.scale = config.scale(change.module, a[0])
-    made = (b[0], a[1])
+    made: tuple[int, ...] = (b[0], a[1])
     if change.turned:
         made = made[::-1]
     elif made == shape[::-1]:

@@ -91,8 +91,8 @@ class Conversion:
 
     def to_memory(self, target: str, parts: Mapping[Slot, Tensor]) -> dict[str, Tensor]:
         """Parameters in memory out of all stored tensors whose slots have this ``target``."""
-        patterns = {slot.pattern for slot in parts}
-        converter = deepcopy(self.converter(next(iter(patterns - {None}))))
+        pattern = next(slot.pattern for slot in parts if slot.pattern is not None)
+        converter = deepcopy(self.converter(pattern))
         for slot in sorted(parts, key=lambda slot: slot.number):
             converter.add_tensor(target, str(slot), slot.pattern, parts[slot])
         return self._run(converter, target)

@@ -169,7 +169,9 @@ def source_of_tensors(tensors: Mapping[str, Tensor], label: str, *, ties: bool =
 def require_floats(source: Source) -> None:
     """Raises ValueError for weights that are integers, or floats of eight bits."""
     carried = source.carried
-    for name, dtype in carried.dtypes.items() if carried is not None else ():
+    if carried is None:
+        return
+    for name, dtype in carried.dtypes.items():
         # a counter, a mask or an index is no weight, and a boolean never is; where there is nothing else, they are all
         weight = name.endswith(".weight") and dtype is not torch.bool
         if weight or dtype.is_floating_point or dtype.is_complex or not source.shapes:

@@ -16,7 +16,8 @@ from cmmlib.merging.state_json import GENERATION, VERSION, fault_of, generation_
 
 FIRST_VERSION = json.loads((Path(__file__).parent / "states" / "opcm" / "state.json").read_text())
 RECORD = upgraded(FIRST_VERSION)
-NEEDED = ["method", "parameters", "compute_dtype", "reference_compat", "hash_scheme", "base", "layers", "running_norm", "models"]
+NEEDED = ["method", "parameters", "compute_dtype", "reference_compat", "hash_scheme", "ties_apart", "base", "layers"]
+NEEDED += ["running_norm", "models"]
 
 
 def test_a_state_without_fault_has_none():
