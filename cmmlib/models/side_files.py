@@ -27,12 +27,12 @@ def side_files(names: Iterable[str]) -> list[str]:
     Args:
         names: all files of the folder or repository, with ``/`` between folders.
     """
-    names = [name for name in names if not is_hidden(name)]
+    names = [name for name in names if not _is_hidden(name)]
     others = {_top(name) for name in names if "/" in name and not _is_kind(name)}
     return sorted(name for name in names if _is_kind(name) and name not in _WRITTEN_ANEW and _top(name) not in others)
 
 
-def is_hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     """Whether a file, or a folder that it is in, has a name with a dot in front (``.git``, ``.cache``)."""
     return any(part.startswith(".") for part in PurePosixPath(name).parts)
 
@@ -56,7 +56,7 @@ def files_below(folder: Path) -> dict[str, Path]:
     found = {}
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
+        for name in (name for name in files if not name.startswith(".")):
             path = Path(parent, name)
             found[path.relative_to(folder).as_posix()] = path
     return found

@@ -190,7 +190,7 @@ def test_exports_and_states_follow_the_umask(
         os.umask(before)
     modes = {path: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
     assert {mode for path, mode in modes.items() if path.is_dir()} == {folder_mode}
-    assert {mode for path, mode in modes.items() if path.is_file() and path.name != "lock"} == {file_mode}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {file_mode}
 
 
 def test_the_configuration_names_no_file_of_the_base(whole_folders: tuple, tmp_path: Path):
