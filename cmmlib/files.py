@@ -6,8 +6,8 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from typing import Any
 MAX_HEADER = 16 << 20
 """Longest header that is parsed, in bytes.  Real ones are some 100 bytes per tensor; parsed JSON takes some 20 times
 its length in memory, which is all that a hostile file can make us allocate."""
+
+LFS_POINTER = b"version https://git-lfs"
+"""How a Git LFS pointer begins: the small text file that stands for a large one."""
 
 
 def parse_json(text: bytes | str) -> Any:
@@ -58,12 +61,28 @@ def read_json(path: Path, limit: int = MAX_HEADER) -> Any:
     return parse_json(text)
 
 
+def require_content(path: Path) -> None:
+    """Raises ValueError for what may stand in a downloaded file's place: nothing, a Git LFS pointer or a web page."""
+    with open(path, "rb") as file:
+        start = file.read(64)
+    if not start:
+        raise ValueError(f"{path} is empty (0 bytes), as a download that broke off leaves it; fetch it again")
+    if start.startswith(LFS_POINTER):
+        raise ValueError(
+            f"{path} is a Git LFS pointer, not the file itself: the repository was cloned without Git LFS; run "
+            f"`git lfs pull` in {path.parent}"
+        )
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise ValueError(f"{path} is a web page, not the file itself; download it from …/resolve/…, not from …/blob/…")
+
+
 def read_config(path: Path, of: str) -> dict[str, Any]:
     """The JSON object in a file that configures ``of`` ("a model").
 
     Raises:
         ValueError: it is something else.
     """
+    require_content(path)
     try:
         config = read_json(path)
     except ValueError as error:
@@ -115,10 +134,10 @@ def write_flushed(path: Path, text: str) -> None:
 def written_whole(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes ``target`` when the block ends well, and vanishes when it does not."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}"
+    temporary.mkdir()  # by the umask, unlike tempfile's
     try:
         yield temporary
-        temporary.chmod(0o755)
         sync_folder(temporary)
         os.replace(temporary, target)
         sync_folder(target.parent)
@@ -157,7 +176,7 @@ def require_empty(folder: Path) -> None:
 
 
 def sweep_leftovers(folder: Path, infix: str = "") -> None:
-    """Remove the temporary folders beside ``folder`` that a killed process left, as `tempfile` names them."""
+    """Remove the temporary folders beside ``folder`` that a killed process left, as `written_whole` names them."""
     left = re.compile(re.escape(f".{folder.name}.{infix}") + r"[a-z0-9_]{8}")
     for path in folder.parent.iterdir() if folder.parent.is_dir() else ():
         if left.fullmatch(path.name) and path.is_dir() and not path.is_symlink():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..files import flush, require_empty, require_space, sweep_leftovers, write_flushed, written_whole
+from ..files import require_empty, require_space, sweep_leftovers, write_flushed, written_whole
 from ..models.content_hash import ContentHash
 from ..models.dtypes import dtype_name
-from ..models.hub import PROCESSOR_FILES
 from ..models.names import stored_name
 from ..models.saving import write_shards
 from ..models.source import Source, require_floats
+from .copied_files import copied_files, left_behind
 from .merged import merged_tensors
 from .model_card import model_card
 from .recipe import Recipe
@@ -36,7 +36,9 @@ def export_model(
     max_shard_bytes: int = 5_000_000_000,
     keys: Iterable[str] | None = None,
 ) -> Path:
-    """Write the merged model, its configuration, the base's processor files and a model card.
+    """Write the merged model, its configuration, the base's side files and a model card.
+
+    Warns of what is not copied from the base's folder, custom code above all.
 
     Args:
         keys: all parameters' names, as an iterable that shows progress, say.
@@ -60,15 +62,15 @@ def export_model(
     sizes = {name: torch.Size(shape).numel() * kind.itemsize for name, (shape, kind) in plan.items()}
     require_space(folder.parent, sum(sizes.values()))
     sweep_leftovers(folder)
+    copied = copied_files(base)
     with written_whole(folder) as temporary:
         write_shards(temporary, sizes, _tensors(recipe, standing, rest, dtype, keys), max_shard_bytes)
         if config is not None:
             write_flushed(temporary / "config.json", json.dumps(_exported(config, dtype), indent=2) + "\n")
-        for name in PROCESSOR_FILES:
-            if base.folder is not None and (base.folder / name).is_file():
-                shutil.copyfile(base.folder / name, temporary / name)
-                flush(temporary / name)
+        copied.copy_to(temporary)
         write_flushed(temporary / "README.md", model_card(on_record(recipe), standing, whole=whole))
+    if message := left_behind(base, copied.left, config):
+        warnings.warn(message, stacklevel=3)
     return folder
 
 
@@ -103,8 +105,8 @@ def _tensors(
 
 
 def _exported(config: Mapping[str, Any], dtype: torch.dtype | None) -> dict[str, Any]:
-    """The configuration with the dtype that was asked for, and without pointers to code of the base's repository."""
-    config = {key: value for key, value in config.items() if key != "auto_map"}
+    """The configuration with the dtype that was asked for, and without pointers to files that only the base has."""
+    config = {key: value for key, value in config.items() if key not in ("auto_map", "transformers_weights")}
     if dtype is not None:
         config = {key: value for key, value in config.items() if key != "torch_dtype"} | {"dtype": dtype_name(dtype)}
     return config

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
+from ..models.checkpoint import WHOLE
 from .recipe import Recipe
 from .standing import Standing
 from .state_record import to_record
@@ -20,13 +25,9 @@ def model_card(recipe: Recipe, standing: Standing, *, whole: bool = False) -> st
     """
     facts = to_record(recipe, standing)
     base = facts["base"]
-    given = base["source"] or recipe.base.label
+    given = shown(base["source"], base["revision"]) or recipe.base.label
     parameters = ", ".join(f"{key} = {json.dumps(value)}" for key, value in facts["parameters"].items()) or "none"
-    rows = "\n".join(
-        f"| {number} | {_cell(model['name'])} | {_cell(model['source'] or 'in memory')} | {model['revision'] or ''} "
-        f"| `{model['hash']}` | {model['history']['task_vector_norm']:.6g} | {model['time']} |"
-        for number, model in enumerate(standing.models, 1)
-    )
+    rows = "\n".join(_row(number, model) for number, model in enumerate(standing.models, 1))
     what = "A complete CLIP model: the merged vision tower with the base's other parts." if whole else "A merged model."
     return f"""---
 # The licence is yours to state: it depends on those of the base and of every model below.
@@ -59,6 +60,22 @@ A content hash is the SHA-256 over (name, dtype, shape, bytes) of all tensors, s
 
 To be filled in by whoever publishes this model.
 """
+
+
+def _row(number: int, model: Mapping[str, Any]) -> str:
+    source = shown(model["source"], model["revision"]) or "in memory"
+    return (
+        f"| {number} | {_cell(model['name'])} | {_cell(source)} | {model['revision'] or ''} | `{model['hash']}` "
+        f"| {model['history']['task_vector_norm']:.6g} | {model['time']} |"
+    )
+
+
+def shown(source: str | None, revision: str | None) -> str | None:
+    """A model's origin for others to read: its hub id, or its folder's or file's name without where the user keeps it."""
+    if source is None or (revision and not os.path.isabs(source)):
+        return source
+    path = Path(source)
+    return path.parent.name if path.name in WHOLE else path.name
 
 
 def _cell(text: str) -> str:

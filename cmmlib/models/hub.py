@@ -7,47 +7,45 @@ import errno
 import fnmatch
 import glob
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..files import free_space
+from .foreign_files import no_weights
+from .side_files import side_files
 
 if TYPE_CHECKING:  # torch takes a second to import
     from .source import Source
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-PROCESSOR_FILES = (
-    "preprocessor_config.json",
-    "processor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "spiece.model",
-    "generation_config.json",
-    "chat_template.json",
-    "chat_template.jinja",
-)
-"""What a model's folder holds besides weights and configuration, and an export copies; nothing of it is run."""
+_WHOLE = (("model.safetensors", "model-*.safetensors"), ("pytorch_model.bin", "pytorch_model-*.bin"))
+"""Names of a model in one file and of its shards, in the order of preference."""
 
-_WEIGHTS = ["config.json", "model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
-_WEIGHTS += ["adapter_config.json", "adapter_model.safetensors", *PROCESSOR_FILES]
-_PICKLED = ["pytorch_model.bin", "adapter_model.bin"]
+_ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 
 
 def model_files(names: Iterable[str]) -> list[str]:
-    """The files of a model's repository that are needed; ``.bin`` files only where there are no safetensors."""
-    names = sorted(names)
-    wanted = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in _WEIGHTS)]
-    if any(name.endswith(".safetensors") for name in wanted):
-        return wanted
-    return [*wanted, *(name for name in names if name in _PICKLED)]
+    """The files of a model's repository that are needed, sorted.
+
+    Configuration, side files, and of the weights what transformers' ``from_pretrained`` would read: one file, or shards
+    with their index; ``.bin`` files only where there are no safetensors.
+    """
+    names = set(names)
+    configs = {"config.json", "adapter_config.json"} & names
+    return sorted({*configs, *side_files(names), *_weights(names)})
+
+
+def _weights(names: Set[str]) -> list[str]:
+    adapter = [name for name in _ADAPTER if name in names][:1]
+    for whole, shards in _WHOLE:
+        index = whole + ".index.json"
+        if whole in names:
+            return [whole, *adapter]
+        if index in names:
+            return [index, *fnmatch.filter(names, shards), *adapter]
+    return adapter
 
 
 def open_repository(repo: str, revision: str | None, opened: Callable[[Path], Source]) -> Source:
@@ -61,21 +59,35 @@ def open_repository(repo: str, revision: str | None, opened: Callable[[Path], So
 
 
 def fetch(model: str, revision: str | None = None) -> Path:
-    """Download (or find in the local cache) the weights and configuration of a hub id, and give their folder.
-
-    safetensors are preferred; ``pytorch_model.bin`` is fetched only where there are none.
+    """Download (or find in the local cache) the `model_files` of a hub id, and give their folder.
 
     Raises:
-        FileNotFoundError: ``model`` is neither a path nor a hub id, or the hub has no such model, or it is gated, or it
-            cannot be reached and the model is not in the local cache.
+        FileNotFoundError: ``model`` is neither a path nor a hub id, or the hub has no such model, or none with weights
+            that are read, or it is gated, or it cannot be reached and the model is not in the local cache.
         OSError: the disk is full.
     """
     if not _HUB_ID.fullmatch(model):
         raise FileNotFoundError(f"{model}: no such file or folder, and not a hub id of the form owner/name")
-    folder = _download(model, _WEIGHTS, revision, "model")
-    if not any(folder.glob("*.safetensors")):
-        folder = _download(model, [*_WEIGHTS, *_PICKLED], revision, "model")
-    return folder
+    try:
+        _, names = listing(model, revision)
+    except FileNotFoundError:  # the hub cannot be reached, or says no: the cache may do
+        if (folder := _cached(model, revision)) is not None:
+            return folder
+        raise
+    if not _weights(set(names)):
+        raise no_weights(model, names)
+    return _download(model, [glob.escape(name) for name in model_files(names)], revision, "model")
+
+
+def _cached(model: str, revision: str | None) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        # a file that is missing there is named when the folder is opened
+        return Path(snapshot_download(model, revision=revision, allow_patterns=["config.json"], local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
 
 
 def listing(repo: str, revision: str | None = None, kind: str = "model") -> tuple[str, list[str]]:

@@ -24,8 +24,12 @@ _BITS |= {"C64": 64, "F64": 64, "I64": 64, "U64": 64}
 
 
 class Entry(NamedTuple):
-    """Where a tensor lies: ``dtype`` is None for what torch has no type for, ``start`` in bytes of the file."""
+    """Where a tensor lies: ``code`` is the dtype's name in the file, ``start`` in bytes of the file.
 
+    ``dtype`` is None where torch has none that holds one number an element: floats of 4 and 6 bits, and scales in F8_E8M0.
+    """
+
+    code: str
     dtype: torch.dtype | None
     shape: tuple[int, ...]
     start: int
@@ -90,7 +94,7 @@ def _entry(name: str, value: Any, base: int) -> Entry:
     start, end = offsets
     if not start <= end or math.prod(shape) * _BITS[code] != 8 * (end - start):
         raise ValueError(f"{name!r}: shape {shape} of {code} does not fill the bytes {start} to {end}")
-    return Entry(DTYPES.get(code), tuple(shape), base + start, end - start)
+    return Entry(code, DTYPES.get(code), tuple(shape), base + start, end - start)
 
 
 def _counts(value: Any) -> bool:
@@ -98,7 +102,7 @@ def _counts(value: Any) -> bool:
 
 
 def read_tensor(path: Path, entry: Entry, size: int) -> Tensor:
-    """Read one float tensor; ``size`` is the file's when its header was read.
+    """Read one tensor that has a dtype; ``size`` is the file's when its header was read.
 
     Raises:
         ValueError: the file has changed its size since.

@@ -161,3 +161,45 @@ def _folder(target: Path, base: Path, tensors: dict[str, Tensor]) -> Path:
     save_file(tensors, target / "model.safetensors")
     (target / "config.json").write_bytes((base / "config.json").read_bytes())
     return target
+
+
+@pytest.mark.parametrize("asked", [torch.float16, None])
+@pytest.mark.parametrize("shards", [1, 2])
+def test_infinity_is_refused_before_anything_is_seen(asked: torch.dtype | None, shards: int, tmp_path: Path):
+    base = {"a.weight": torch.full((2, 2), 6e4), "b.weight": torch.ones(2, 2)}
+    base = base if asked else {key: tensor.half() for key, tensor in base.items()}
+    model = {key: tensor + 2e3 for key, tensor in base.items()}
+    merger = ContinualMerger(base, "task_arithmetic", linear=[], scaling_factor=4.0).add(model)
+    with pytest.raises(ValueError, match=r"'a\.weight' holds infinity or NaN as float16.* Choose a wider dtype"):
+        merger.export(tmp_path / "out", dtype=asked, max_shard_bytes=10**9 if shards == 1 else 10)
+    assert not any(tmp_path.iterdir())
+    assert merger.export(tmp_path / "out", dtype=torch.bfloat16).is_dir()
+
+
+@pytest.mark.parametrize(("mask", "folder_mode", "file_mode"), [(0o022, 0o755, 0o644), (0o077, 0o700, 0o600)])
+def test_exports_and_states_follow_the_umask(
+    mask: int, folder_mode: int, file_mode: int, whole_folders: tuple, tmp_path: Path
+):
+    base, models = whole_folders
+    before = os.umask(mask)
+    try:
+        merger = ContinualMerger(base, "weight_average").add(models[0])
+        merger.save(tmp_path / "state")
+        merger.export(tmp_path / "out")
+    finally:
+        os.umask(before)
+    modes = {path: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {folder_mode}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {file_mode}
+
+
+def test_the_configuration_names_no_file_of_the_base(whole_folders: tuple, tmp_path: Path):
+    base, models = tmp_path / "base", whole_folders[1]
+    base.mkdir()
+    (base / "ema.safetensors").write_bytes((whole_folders[0] / "model.safetensors").read_bytes())
+    config = json.loads((whole_folders[0] / "config.json").read_text())
+    config["vision_config"] |= {"transformers_weights": "mine.safetensors", "auto_map": {"AutoModel": "modeling.Mine"}}
+    (base / "config.json").write_text(json.dumps({**config, "transformers_weights": "ema.safetensors"}))
+    for whole in (True, False):
+        out = ContinualMerger(base, "weight_average").add(models[0]).export(tmp_path / str(whole), whole=whole)
+        assert not {"transformers_weights", "auto_map"} & json.loads((out / "config.json").read_text()).keys()

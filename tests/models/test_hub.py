@@ -14,24 +14,29 @@ import torch
 from safetensors.torch import save
 
 from ..helpers.hub import COMMIT, NOWHERE, Hub, child, environment, running
-from ..helpers.models import STATE, WHOLE
+from ..helpers.models import STATE, WHOLE, State
 
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[Hub]:
     config = json.dumps({"model_type": "mine"}).encode()
-    index = {"weight_map": {"fc.weight": "model-00001-of-00002.safetensors", "fc.bias": "model-00002-of-00002.safetensors"}}
+    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+    index = {"weight_map": {"fc.weight": first, "fc.bias": second, "out.bias": second}}
     shards = {
         "model.safetensors.index.json": json.dumps(index).encode(),
-        "model-00001-of-00002.safetensors": save({"fc.weight": STATE["fc.weight"]}),
-        "model-00002-of-00002.safetensors": save({key: STATE[key] for key in ("fc.bias", "out.bias")}),
+        first: save({"fc.weight": STATE["fc.weight"]}),
+        second: save({key: STATE[key] for key in ("fc.bias", "out.bias")}),
     }
     with running() as server:
         whole = {"config.json": config, "model.safetensors": WHOLE, "README.md": b"#"}
         server.repos = {
             "lab/whole": {**whole, "pytorch_model.bin": b"never fetched", "flax_model.msgpack": b"never fetched"},
             "lab/sharded": {"config.json": config, **shards},
-            "lab/bin": {"config.json": config, "pytorch_model.bin": _bin()},
+            "lab/bin": {"config.json": config, "pytorch_model.bin": _bin(STATE)},
+            "lab/both": {"config.json": config, "model.safetensors": WHOLE, **shards},
+            "lab/shards-of-bin": {"config.json": config, **_shards_of_bin()},
+            "lab/sides": {**whole, **SIDES, "onnx/model.onnx": b"", "onnx/config.json": b"{}", "modeling_mine.py": b""},
+            "lab/gguf": {"config.json": config, "model-Q4_K_M.gguf": b"GGUF"},
             "lab/gated": whole,
             "lab/nothing": {"README.md": b"#"},
             "lab/torn": {"config.json": config, "model.safetensors": WHOLE},
@@ -40,10 +45,19 @@ def hub() -> Iterator[Hub]:
         yield server
 
 
-def _bin() -> bytes:
+SIDES = dict.fromkeys(["1_Pooling/config.json", "source.spm", "spm.model", "tokenizer.json"], b"{}")
+
+
+def _bin(state: State) -> bytes:
     buffer = io.BytesIO()
-    torch.save(STATE, buffer)
+    torch.save(state, buffer)
     return buffer.getvalue()
+
+
+def _shards_of_bin() -> dict[str, bytes]:
+    where = {key: f"pytorch_model-0000{i}-of-00003.bin" for i, key in enumerate(STATE, 1)}
+    index = json.dumps({"metadata": {}, "weight_map": where}).encode()
+    return {"pytorch_model.bin.index.json": index, **{where[key]: _bin({key: STATE[key]}) for key in STATE}}
 
 
 SCRIPT = """
@@ -53,7 +67,8 @@ def answer(request):
     model, _, revision = request.partition("@")
     source = open_model(model, revision=revision or None)
     total = sum(source.read(name).sum().item() for name in source.shapes)
-    return {"names": sorted(source.shapes), "sum": total, "files": sorted(path.name for path in source.folder.iterdir())}
+    files = (path.relative_to(source.folder).as_posix() for path in source.folder.rglob("*") if path.is_file())
+    return {"names": sorted(source.shapes), "sum": total, "files": sorted(files)}
 """
 
 
@@ -74,6 +89,10 @@ def answers(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dic
         "lab/whole",
         "lab/sharded",
         "lab/bin",
+        "lab/both",
+        "lab/shards-of-bin",
+        "lab/sides",
+        "lab/gguf",
         f"lab/whole@{COMMIT}",
         "lab/whole@v9",
         "lab/gated",
@@ -86,7 +105,7 @@ def answers(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dic
         online["mended"] = ask_one("lab/torn")
         online |= {request: ask_one(request) for request in asked}
     hub.requests.append("— then offline —")
-    cached = ["lab/whole", "lab/sharded", "lab/bin", "lab/lost"]
+    cached = ["lab/whole", "lab/sharded", "lab/bin", "lab/both", "lab/shards-of-bin", "lab/sides", "lab/lost"]
     away = {"unreachable": (NOWHERE, {}), "offline": (hub.url, {"HF_HUB_OFFLINE": "1"})}
     with ThreadPoolExecutor() as pool:  # two processes at once
         replies = pool.map(lambda where: ask(where[0], home, *cached, **where[1]), away.values())
@@ -101,6 +120,9 @@ def answers(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dic
         ("lab/whole", ["config.json", "model.safetensors"]),
         (f"lab/whole@{COMMIT}", ["config.json", "model.safetensors"]),
         ("lab/bin", ["config.json", "pytorch_model.bin"]),
+        ("lab/both", ["config.json", "model.safetensors"]),
+        ("lab/shards-of-bin", ["config.json", *sorted(_shards_of_bin())]),
+        ("lab/sides", [*sorted(SIDES)[:1], "config.json", "model.safetensors", *sorted(SIDES)[1:]]),
         (
             "lab/sharded",
             [
@@ -127,7 +149,8 @@ def test_hub_models_are_fetched_without_the_rest_and_found_again_offline(
         ("lab/lost", r"lab/lost: no such folder here, and no such model on the hub \(or a private one"),
         ("lab/gated", r"lab/gated: it is gated: accept its terms on the hub and log in"),
         ("lab/whole@v9", r"lab/whole: the hub has no revision 'v9' of it"),
-        ("lab/nothing", r"holds no model\.safetensors or pytorch_model\.bin"),
+        ("lab/nothing", r"^lab/nothing holds no model\.safetensors or pytorch_model\.bin$"),
+        ("lab/gguf", r"^lab/gguf holds no model\.safetensors .*, but model-Q4_K_M\.gguf, GGUF weights"),
         (
             "unreachable lab/lost",
             r"lab/lost: no such folder here, not in the local hub cache, and the hub cannot be reached",
