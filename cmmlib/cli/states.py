@@ -118,5 +118,5 @@ def _described(path: Path) -> Result:
     """What ``state.json`` says, without the long lists of layers."""
     record = StateFolder(path).record()
     models = [{**{k: v for k, v in model.items() if k != "history"}, **model["history"]} for model in record["models"]]
-    kept = ("method", "parameters", "compute_dtype", "reference_compat", "cmmlib", "torch", "base")
+    kept = ("method", "parameters", "compute_dtype", "reference_compat", "cmmlib", "torch", "base", "composition")
     return {"state": str(path), **{key: record.get(key) for key in kept}, "models": models}

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from ..merging.state_json import composed
+
 
 def as_text(command: str, result: dict[str, Any]) -> str:
     """``result`` for a reader."""
@@ -26,6 +28,10 @@ def _state(result: dict[str, Any]) -> str:
         f"base    {base['source'] or 'in memory'}{revision}, {base['hash'][:12]}",
         f"models  {len(result['models'])}",
     ]
+    if result.get("composition"):
+        lines.insert(3, f"layers  {composed(result['composition'])}")
+    if left_out := sum(model.get("left_out", 0) for model in result["models"]):
+        lines.append(f"        {left_out} tensors of the models left out")
     if result["models"]:
         header = ("", "name", "‖τ‖", "‖merged‖", "seconds", "merged at", "content")
         lines += ["", *_table([header, *(_model(number, model) for number, model in enumerate(result["models"], 1))])]
@@ -40,7 +46,7 @@ def _model(number: int, model: dict[str, Any]) -> tuple[str, ...]:
         f"{model.get('merged_norm') or 0:.5g}",
         f"{(model.get('read_seconds') or 0) + (model.get('merge_seconds') or 0):.1f}",
         model["time"][:16].replace("T", " "),
-        model["hash"][:12],
+        (model["hash"] or "not taken")[:12],
     )
 
 

@@ -19,6 +19,7 @@ from ..models.content_hash import ContentHash
 from ..models.layers import Layer
 from ..models.opening import open_model
 from ..models.source import Model, Source
+from .aside import Aside, aside_of
 from .matching import matched
 from .parameter_step import square
 from .recipe import Origin, Recipe, origin_of
@@ -105,7 +106,7 @@ class Examined(NamedTuple):
         norm, base_norm: ‖τ‖ and ‖W0‖ over all parameters.
         content_hash, base_hash: of the model, and of the base where it was taken.
         fixed: what the base holds infinite values in (masks), and the model the same.
-        averaged: the statistics of BatchNorm that differ from the base's.
+        aside: what else the model has.
     """
 
     norm: float
@@ -113,7 +114,7 @@ class Examined(NamedTuple):
     content_hash: str
     base_hash: str | None
     fixed: frozenset[str] = frozenset()
-    averaged: frozenset[str] = frozenset()
+    aside: Aside = Aside()
 
 
 def examine(recipe: Recipe, source: Source, read: Read, keys: Iterable[str]) -> Examined:
@@ -154,7 +155,8 @@ def examine(recipe: Recipe, source: Source, read: Read, keys: Iterable[str]) -> 
     if recipe.base_hash is not None and found not in (None, recipe.base_hash):
         raise recipe.wrong_base("another content")
     content = source.identity(recipe.hash_scheme) if source.identity else model_hash.hexdigest()
-    return Examined(norm, math.sqrt(math.fsum(base_squares)), content, found, frozenset(fixed), frozenset(averaged))
+    aside = aside_of(base, source, averaged)
+    return Examined(norm, math.sqrt(math.fsum(base_squares)), content, found, frozenset(fixed), aside)
 
 
 def with_examined(recipe: Recipe, examined: Examined) -> Recipe:
@@ -184,57 +186,3 @@ def warn_if_implausible(source: Source, base: Source, examined: Examined) -> Non
             f"‖W0‖ = {examined.base_norm:.4g}, ratio {ratio:.2f} (a few per cent are usual); is it a model of another base?",
             stacklevel=3,
         )
-
-
-def warn_of_others(recipe: Recipe, source: Source, examined: Examined) -> None:
-    """Warns of all that a model has and that is not merged as a weight; called by what the user calls."""
-    base = recipe.base
-    found: list[str] = []
-    if examined.averaged:
-        found.append(
-            f"statistics of BatchNorm ({_some(examined.averaged)}) are averaged over the models; recompute them on data of "
-            "the tasks, if there is any"
-        )
-    differing, unknown = _carried(base, source)
-    if differing:
-        found.append(f"counters, masks or indices that differ from the base's ({_some(differing)}) stay the base's")
-    if unknown:
-        found.append(f"buffers that the base has not ({_some(unknown)}) are left out")
-    if source.rest is not None:
-        found += _rest(base, source.rest)
-    for what in found:
-        warnings.warn(f"{source.label}: {what}", stacklevel=3)
-
-
-def _some(names: Iterable[str]) -> str:
-    first, *others = sorted(names)
-    return f"{first!r}" + (f" and {len(others)} more" if others else "")
-
-
-def _carried(base: Source, source: Source) -> tuple[list[str], list[str]]:
-    """Which of the tensors that are no weights differ from the base's, and which the base has not."""
-    ours, theirs = base.carried, source.carried
-    if theirs is None:
-        return [], []
-    # position_ids count from 0 in every model
-    unknown = [n for n in theirs.names if (ours is None or n not in ours.names) and not n.endswith("position_ids")]
-    if ours is None:
-        return [], unknown
-    shared = [name for name in theirs.names if name in ours.names]
-    return [name for name in shared if not torch.equal(ours.read(name), theirs.read(name))], unknown
-
-
-def _rest(base: Source, rest: Source) -> list[str]:
-    """What is to be said of the parts of a whole CLIP model beside the vision tower."""
-    if base.rest is None:
-        return [f"of a whole CLIP model only the vision tower is merged; {len(rest.names)} other tensors are left out"]
-    shared = [name for name in rest.names if name in base.rest.names and rest.shapes[name] == base.rest.shapes[name]]
-    squares = {name: square(rest.read(name).double() - base.rest.read(name).double()) for name in shared}
-    changed = [name for name, value in squares.items() if value]
-    if not changed:
-        return []
-    norm = math.sqrt(math.fsum(squares.values()))
-    return [
-        f"its text tower or projections differ from the base's ({_some(changed)}; norm of the difference {norm:.4g}) and "
-        "are left out: only the vision tower is merged"
-    ]

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from ..files import require_empty, require_space, sweep_leftovers, write_flushed, written_whole
+from ..models.architecture import Architecture
 from ..models.content_hash import ContentHash
+from ..models.conversion import saved_form
 from ..models.dtypes import dtype_name
-from ..models.names import stored_name
+from ..models.names import is_tower, stored_name
 from ..models.saving import write_shards
 from ..models.source import Source, require_floats
 from .copied_files import copied_files, left_behind
@@ -53,18 +55,13 @@ def export_model(
     if max_shard_bytes < 1:
         raise ValueError(f"max_shard_bytes: expected at least 1, got {max_shard_bytes}")
     rest = _rest(base, config) if whole else None
-    plan = {stored_name(key, base.shapes): (base.shapes[key], dtype or base.dtypes[key]) for key in recipe.keys}
-    if rest is not None:
-        plan |= {name: (rest.shapes[name], dtype or rest.dtypes[name]) for name in sorted(rest.names)}
-    if base.carried is not None:
-        for name in sorted(base.carried.names):
-            plan[stored_name(name, base.shapes)] = (base.carried.shapes[name], base.carried.dtypes[name])
-    sizes = {name: torch.Size(shape).numel() * kind.itemsize for name, (shape, kind) in plan.items()}
+    sizes = {name: tensor.nbytes for name, tensor in _saved(base, _outline(base, recipe.keys, rest, dtype))}
     require_space(folder.parent, sum(sizes.values()))
     sweep_leftovers(folder)
     copied = copied_files(base)
     with written_whole(folder) as temporary:
-        write_shards(temporary, sizes, _tensors(recipe, standing, rest, dtype, keys), max_shard_bytes)
+        tensors = _saved(base, _tensors(recipe, standing, rest, dtype, keys))
+        write_shards(temporary, sizes, tensors, max_shard_bytes)
         if config is not None:
             write_flushed(temporary / "config.json", json.dumps(_exported(config, dtype), indent=2) + "\n")
         copied.copy_to(temporary)
@@ -83,6 +80,25 @@ def _rest(base: Source, config: Mapping[str, Any] | None) -> Source:
         )
     require_floats(base.rest)
     return base.rest
+
+
+def _outline(
+    base: Source, keys: Iterable[str], rest: Source | None, dtype: torch.dtype | None
+) -> Iterator[tuple[str, Tensor]]:
+    """All that is written, as `_tensors` gives it, on the meta device."""
+    parts = [(base, key, stored_name(key, base.shapes), dtype) for key in keys]
+    parts += [(rest, name, name, dtype) for name in sorted(rest.names)] if rest is not None else []
+    if (carried := base.carried) is not None:
+        parts += [(carried, name, stored_name(name, base.shapes), None) for name in sorted(carried.names)]
+    for source, name, stored, wanted in parts:
+        yield stored, torch.empty(source.shapes[name], dtype=wanted or source.dtypes[name], device="meta")
+
+
+def _saved(base: Source, tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors as the base stores them; those of a module as its ``save_pretrained`` would."""
+    if base.module is None or is_tower(base.shapes) or not hasattr(base.module, "save_pretrained"):
+        return tensors
+    return iter(saved_form(Architecture(base.module), dict(tensors)).items())
 
 
 def _tensors(

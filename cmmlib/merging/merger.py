@@ -14,7 +14,8 @@ from torch import Tensor
 from ..methods import Method
 from ..models.saving import save_model
 from ..models.source import Model
-from .arrival import TimedReading, arrive, examine, require_new, warn_if_implausible, warn_of_others, with_examined
+from .arrival import TimedReading, arrive, examine, require_new, warn_if_implausible, with_examined
+from .aside import warn_of
 from .export import export_model
 from .history import history_frame
 from .home import FolderHome, Home, InMemoryHome, restored
@@ -152,7 +153,7 @@ class ContinualMerger:
 
         Columns: ``name``; ``task_vector_norm`` ‖τ‖ over all parameters; ``merged_norm`` ‖merged − W0‖ after it;
         ``read_seconds`` and ``merge_seconds``; and the method's own quantities, those that it reports per layer as
-        ``_mean``, ``_min`` and ``_max`` over layers.
+        ``_mean``, ``_min`` and ``_max`` over layers; ``left_out``, how many tensors of the model are not in the merge.
         """
         return history_frame(self.standing)
 
@@ -188,7 +189,7 @@ class ContinualMerger:
             if recipe.recorded and not allow_repeat:
                 require_new(arrival.source, examined, self.standing)
             warn_if_implausible(arrival.source, recipe.base, examined)
-            warn_of_others(recipe, arrival.source, examined)
+            warn_of(arrival.source, examined.aside)
             apply = layer_map_of(recipe, self._layer_map, self.home.layers_at_once)
             draft = self.home.draft(recipe, self.standing)
             try:

@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..models.checkpoint import WHOLE
+from ..models.content_hash import DIGESTS, STREAM
 from .recipe import Recipe
 from .standing import Standing
+from .state_json import composed
 from .state_record import to_record
+
+_HASHED = {DIGESTS: "SHA-256 of the bytes", STREAM: "bytes"}
 
 
 def model_card(recipe: Recipe, standing: Standing, *, whole: bool = False) -> str:
@@ -29,6 +33,7 @@ def model_card(recipe: Recipe, standing: Standing, *, whole: bool = False) -> st
     parameters = ", ".join(f"{key} = {json.dumps(value)}" for key, value in facts["parameters"].items()) or "none"
     rows = "\n".join(_row(number, model) for number, model in enumerate(standing.models, 1))
     what = "A complete CLIP model: the merged vision tower with the base's other parts." if whole else "A merged model."
+    lost = sum(model.get("left_out", 0) for model in standing.models)
     return f"""---
 # The licence is yours to state: it depends on those of the base and of every model below.
 license:
@@ -47,6 +52,7 @@ tags:
 * Method: `{facts["method"]}` ({recipe.method.paper or "no paper named"}), parameters: {_cell(parameters)}
 * Base: {_cell(given)}{f", revision {base['revision']}" if base["revision"] else ""}, content hash `{base["hash"]}`
 * Reference compatibility: {"on" if facts["reference_compat"] else "off"}
+* Merged: {composed(facts["composition"])}{f"; {lost} tensors of the models left out" if lost else ""}
 
 ## Models, in the order in which they were merged
 
@@ -54,7 +60,7 @@ tags:
 |---|---|---|---|---|---|---|
 {rows}
 
-A content hash is the SHA-256 over (name, dtype, shape, bytes) of all tensors, sorted by name.
+A content hash is the SHA-256 over (name, dtype, shape, {_HASHED[facts["hash_scheme"]]}) of all tensors, sorted by name.
 
 ## Licence
 
@@ -64,8 +70,9 @@ To be filled in by whoever publishes this model.
 
 def _row(number: int, model: Mapping[str, Any]) -> str:
     source = shown(model["source"], model["revision"]) or "in memory"
+    content = model["hash"] or "not taken"
     return (
-        f"| {number} | {_cell(model['name'])} | {_cell(source)} | {model['revision'] or ''} | `{model['hash']}` "
+        f"| {number} | {_cell(model['name'])} | {_cell(source)} | {model['revision'] or ''} | `{content}` "
         f"| {model['history']['task_vector_norm']:.6g} | {model['time']} |"
     )
 

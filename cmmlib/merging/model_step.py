@@ -67,6 +67,7 @@ def merge_model(
         "source": arrival.origin.source,
         "revision": arrival.origin.revision,
         "hash": examined.content_hash,
+        "left_out": examined.aside.left_out,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "history": {"task_vector_norm": examined.norm},
     }

@@ -16,6 +16,7 @@ from ..methods import Kind, Method, get_method
 from ..models.architecture import Architecture, architecture_of
 from ..models.content_hash import DIGESTS, content_hash
 from ..models.layers import Layer
+from ..models.names import is_tower
 from ..models.opening import open_model
 from ..models.source import Model, Source, require_floats
 from ..models.stored_layers import layers_of, statistics_of
@@ -93,6 +94,23 @@ class Recipe:
         seen = {key: self.layers[key].kind for key in self.keys}
         return {key: kind for key, kind in seen.items() if kind not in ("statistic", "fixed")}  # type: ignore[misc]
 
+    @property
+    def composition(self) -> dict[str, int | float]:
+        """What there is of what, in tensors: ``parameters``; ``linear_layers`` that a layerwise method treats as such, and
+        the ``linear_share`` of all weights that they hold; ``averaged`` statistics; what is ``carried`` over from the base;
+        and what is ``left_out`` of it (a CLIP model's text tower)."""
+        sizes = {key: math.prod(self.base.shapes[key]) for key in self.kinds}
+        linear = [key for key, kind in self.kinds.items() if kind == "linear"]
+        carried, rest = self.base.carried, self.base.rest
+        return {
+            "parameters": len(sizes),
+            "linear_layers": sum(len(self.units[key]) for key in linear),
+            "linear_share": sum(sizes[key] for key in linear) / max(1, sum(sizes.values())),
+            "averaged": sum(layer.kind == "statistic" for layer in self.layers.values()),
+            "carried": len(self.layers) - len(self.units) + (len(carried.names) if carried is not None else 0),
+            "left_out": len(rest.names) if rest is not None else 0,
+        }
+
     @cached_property
     def architecture(self) -> Architecture | None:
         """The base's architecture, where its module or its configuration tells it; transformers may build it."""
@@ -112,7 +130,7 @@ class Recipe:
     def config(self) -> dict[str, Any] | None:
         """The ``config.json`` of the merged model, where the base has one; of a CLIP model the vision tower's."""
         config = self.base.config
-        if config and config.get("model_type") == "clip":
+        if config and config.get("model_type") == "clip" and is_tower(self.base.shapes):
             config = {**config["vision_config"], "model_type": "clip_vision_model", "architectures": ["CLIPVisionModel"]}
         return config
 

@@ -67,6 +67,21 @@ def _fault_of_layers(layers: Mapping[str, Any]) -> str | None:
     return None
 
 
+def composed(composition: Mapping[str, Any]) -> str:
+    """What a merge is made of, in words; see `cmmlib.merging.recipe.Recipe.composition`."""
+    parts = [f"{composition['parameters']} parameters"]
+    if composition["linear_layers"]:
+        share = f"{100 * composition['linear_share']:.1f} % of all weights"
+        parts = [f"{composition['linear_layers']} linear layers with {share}, in {parts[0]}"]
+    for key, what in (
+        ("averaged", "statistics averaged"),
+        ("carried", "tensors carried over from the base"),
+        ("left_out", "tensors of the base left out"),
+    ):
+        parts += [f"{composition[key]} {what}"] if composition[key] else []
+    return "; ".join(parts)
+
+
 def upgraded(record: Any) -> Any:
     """A state's JSON of version 1 as this version has it, with the kind of hash that it was begun with."""
     if not isinstance(record, dict) or record.get("version") != 1 or not isinstance(record.get("layers"), dict):
@@ -79,5 +94,6 @@ def upgraded(record: Any) -> Any:
         "version": VERSION,
         "hash_scheme": "stream",
         "layers": known | {"statistic": [], "fixed": [], "stored": stored},
+        "composition": None,  # which nobody counted
         "ties_apart": True,  # weights that the base's file holds twice were two parameters
     }

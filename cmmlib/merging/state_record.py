@@ -64,6 +64,7 @@ def to_record(recipe: Recipe, standing: Standing) -> dict[str, Any]:
             **{kind: sorted(key for key, layer in layers.items() if layer.kind == kind) for kind in KINDS},
             "stored": {key: about for key, layer in sorted(layers.items()) if (about := _stored(layer))},
         },
+        "composition": recipe.composition,
         "running": generation_name(len(standing.models)),
         "running_norm": standing.norm,
         "models": list(standing.models),

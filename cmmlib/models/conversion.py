@@ -117,6 +117,14 @@ class Conversion:
         return {name: tensor[0] if isinstance(tensor, list) else tensor for name, tensor in made.items()}
 
 
+def saved_form(architecture: Architecture, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under the names and in the layout of ``save_pretrained``, out of a module's own."""
+    from transformers.core_model_loading import revert_weight_conversion
+
+    module: Any = architecture.module
+    return dict(revert_weight_conversion(module, dict(tensors)))
+
+
 Read = Callable[[str], Tensor]
 
 

@@ -41,6 +41,11 @@ def _is_clip(names: Iterable[str]) -> bool:
     return parts <= _CLIP and own_text
 
 
+def is_tower(canonical: Iterable[str]) -> bool:
+    """Whether these are the canonical names of a CLIP model's vision tower."""
+    return _MARK in canonical
+
+
 def stored_name(name: str, canonical: Iterable[str]) -> str:
     """The name that ``name`` has on disk, in a model whose canonical names are ``canonical``."""
-    return PREFIX + name if _MARK in canonical else name
+    return PREFIX + name if is_tower(canonical) else name

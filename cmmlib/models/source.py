@@ -72,7 +72,11 @@ def config_of(module: nn.Module | None, folder: Path | None) -> dict[str, Any] |
     """
     own = getattr(module, "config", None)
     if own is not None and hasattr(own, "to_dict"):
-        return own.to_dict()
+        # the class is what save_pretrained writes
+        return {
+            **own.to_dict(),
+            **({"architectures": [type(module).__name__]} if hasattr(module, "save_pretrained") else {}),
+        }
     path = folder / "config.json" if folder else None
     return read_config(path, "a model") if path is not None and path.is_file() else None
 

@@ -1,0 +1,98 @@
+"""What a model has beside the weights that are merged: averaged, kept from the base or left out, and never silently."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+
+from ..models.source import Source
+from .parameter_step import square
+
+
+class Aside(NamedTuple):
+    """What is said of it.
+
+    Attributes:
+        said: one sentence for each sort.
+        left_out: how many of the model's tensors take no part in the merged model.
+    """
+
+    said: tuple[str, ...] = ()
+    left_out: int = 0
+
+
+def aside_of(base: Source, source: Source, averaged: Iterable[str]) -> Aside:
+    """What a model has beside its weights.
+
+    Args:
+        averaged: the statistics of BatchNorm that differ from the base's.
+    """
+    said = []
+    if averaged := sorted(averaged):
+        said.append(
+            f"statistics of BatchNorm ({_some(averaged)}) are averaged over the models; recompute them on data of the "
+            "tasks, if there is any"
+        )
+    differing, unknown = _carried(base, source)
+    if differing:
+        said.append(f"counters, masks or indices that differ from the base's ({_some(differing)}) stay the base's")
+    if unknown:
+        said.append(f"buffers that the base has not ({_some(unknown)}) are left out")
+    rest = _rest(base, source.rest) if source.rest is not None else 0
+    if rest and base.rest is None:
+        said.append(f"of a whole CLIP model only the vision tower is merged; {rest} other tensors are left out")
+    elif rest and source.rest is not None and base.rest is not None:
+        said.append(_of_tuned(base.rest, source.rest))
+    return Aside(tuple(said), len(differing) + len(unknown) + rest)
+
+
+def warn_of(source: Source, aside: Aside) -> None:
+    """Warns of all that is not merged as a weight; called by what the user calls."""
+    for what in aside.said:
+        warnings.warn(f"{source.label}: {what}", stacklevel=3)
+
+
+def _some(names: Iterable[str]) -> str:
+    first, *others = sorted(names)
+    return f"{first!r}" + (f" and {len(others)} more" if others else "")
+
+
+def _carried(base: Source, source: Source) -> tuple[list[str], list[str]]:
+    """Which of the tensors that are no weights differ from the base's, and which the base has not."""
+    ours, theirs = base.carried, source.carried
+    if theirs is None:
+        return [], []
+    # position_ids count from 0 in every model
+    unknown = [n for n in theirs.names if (ours is None or n not in ours.names) and not n.endswith("position_ids")]
+    if ours is None:
+        return [], unknown
+    shared = [name for name in theirs.names if name in ours.names]
+    return [name for name in shared if not torch.equal(ours.read(name), theirs.read(name))], unknown
+
+
+def _rest(base: Source, rest: Source) -> int:
+    """How many tensors beside a CLIP model's vision tower are lost: those that are not the base's."""
+    return len(rest.names) if base.rest is None else len(_changed(base.rest, rest))
+
+
+def _changed(ours: Source, theirs: Source) -> dict[str, float]:
+    """Name of every tensor that differs → the square of the difference; infinite where the base has none of that shape."""
+    comparable = {name for name in theirs.names if ours.shapes.get(name) == theirs.shapes[name]}
+    squares = {
+        name: square(theirs.read(name).double() - ours.read(name).double()) if name in comparable else math.inf
+        for name in theirs.names
+    }
+    return {name: value for name, value in squares.items() if value}
+
+
+def _of_tuned(ours: Source, theirs: Source) -> str:
+    changed = _changed(ours, theirs)
+    norm = math.sqrt(math.fsum(value for value in changed.values() if math.isfinite(value)))
+    return (
+        f"its text tower or projections differ from the base's ({_some(changed)}; norm of the difference {norm:.4g}) and "
+        "are left out: only the vision tower is merged"
+    )
