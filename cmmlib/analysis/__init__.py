@@ -9,23 +9,30 @@ if TYPE_CHECKING:
     from . import geometry as geometry
     from . import intervals as intervals
     from . import metrics as metrics
+    from . import pareto as pareto
     from . import tables as tables
+    from .affinity import own_and_other as own_and_other
+    from .affinity import subspace_affinity as subspace_affinity
     from .comparison import beside as beside
     from .comparison import comparison_table as comparison_table
     from .intervals import bootstrap_interval as bootstrap_interval
     from .intervals import pair_conclusions as pair_conclusions
     from .intervals import paired_differences as paired_differences
+    from .output_change import rank_correlations as rank_correlations
     from .runs import RUN as RUN
     from .runs import accuracy_array as accuracy_array
     from .runs import per_run_metrics as per_run_metrics
     from .runs import per_step_metrics as per_step_metrics
 
 _HOMES = {
+    "affinity": "own_and_other subspace_affinity",
     "comparison": "beside comparison_table",
     "figures": "figures",
     "geometry": "geometry",
     "intervals": "intervals bootstrap_interval pair_conclusions paired_differences",
     "metrics": "metrics",
+    "output_change": "rank_correlations",
+    "pareto": "pareto",
     "runs": "RUN accuracy_array per_run_metrics per_step_metrics",
     "tables": "tables",
 }

@@ -1,8 +1,10 @@
 """Pictures: every function takes numbers and axes and returns the axes; one colour per method everywhere."""
 
 from .accuracy import accuracy_heatmap, main_figure, order_strip
-from .curves import history_curves, label_curves, step_curves
+from .curves import cost_curves, history_curves, label_curves, step_curves
 from .geometry import aligned_shares, cosine_heatmap, kind_curves, removed_shares
+from .pareto import emulated_weights, emulation_differences, front_curve, front_shapes
+from .premise import affinity_heatmap, change_scatter
 from .saving import save
 from .style import COLUMN_WIDTH, kind_style, line_style, paper_style
 from .sweeps import sweep_curve
@@ -10,8 +12,15 @@ from .sweeps import sweep_curve
 __all__ = [
     "COLUMN_WIDTH",
     "accuracy_heatmap",
+    "affinity_heatmap",
     "aligned_shares",
+    "change_scatter",
     "cosine_heatmap",
+    "cost_curves",
+    "emulated_weights",
+    "emulation_differences",
+    "front_curve",
+    "front_shapes",
     "history_curves",
     "kind_curves",
     "kind_style",
