@@ -96,6 +96,19 @@ def above_front(front: pd.DataFrame, losses: pd.DataFrame) -> float:
     return 100 * float((reached[inside] / best[inside] - 1).min())
 
 
+def landings(front: pd.DataFrame, losses: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Where models land: their losses, summed over layers, and how far they are above the front.
+
+    Args:
+        losses: label → losses as of `objectives`.
+
+    Returns:
+        Indexed by label, with columns ``L0``, ``L1`` and ``above the front (%)``.
+    """
+    rows = {label: [at["L0"].sum(), at["L1"].sum(), above_front(front, at)] for label, at in losses.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["L0", "L1", "above the front (%)"]).rename_axis("method")
+
+
 def solver_ends(merged: Layers, new: Layers, **settings: Any) -> pd.DataFrame:
     """Where the published solver (`cmmlib.methods.dop.solve_adam`) ends on every layer.
 
@@ -138,3 +151,15 @@ def differences(ends: pd.DataFrame, of: pd.DataFrame) -> pd.DataFrame:
     both = [pd.concat([frame, frame.agg({"a": "mean", "L0": "sum", "L1": "sum"}).to_frame("all").T]) for frame in (ends, of)]
     relative = {f"{name} (%)": 100 * (both[0][name] / both[1][name] - 1) for name in ("L0", "L1")}
     return pd.DataFrame({"a": both[0]["a"] - both[1]["a"], **relative})
+
+
+def differences_in_words(differences: pd.DataFrame, excess: pd.Series) -> str:
+    """What a table of `differences` of the emulation from the solver says, and the solver's excess, in three sentences."""
+    layers, whole = differences.drop("all"), differences.loc["all"]
+    low, high = layers.min(), layers.max()
+    l0, l1 = (f"{whole[x]:+.1f} % (layers {low[x]:+.1f} to {high[x]:+.1f} %)" for x in ("L0 (%)", "L1 (%)"))
+    return (
+        f"over {len(layers)} layers the emulation's a is within {layers['a'].abs().max():.4f} of the solver's. "
+        f"In all, its L0 is off by {l0}, its L1 by {l1}. The solver ends {excess.mean():.2f} % above the minimum "
+        f"for its own a (worst layer {excess.max():.2f} %)."
+    )

@@ -58,19 +58,3 @@ def history_curves(ax: Axes, history: pd.DataFrame, columns: Sequence[str]) -> A
     count_axis(ax, "merged models")
     ax.legend()
     return ax
-
-
-def cost_curves(ax: Axes, costs: pd.DataFrame, y: str, *, dashed: str) -> Axes:
-    """Column ``y`` against the number of models so far, a line per method; where lines coincide each is seen.
-
-    Args:
-        costs: with columns ``method`` and ``models``.
-        dashed: the method that the others are compared with.
-    """
-    for number, (label, part) in enumerate(costs.groupby("method", sort=False)):
-        compared = {"color": "#777777", "linestyle": "--", "marker": "x"}
-        style = compared if label == dashed else line_style(str(label))
-        ax.plot(part["models"], part[y], label=label, **style | {"linewidth": 2.6 - 0.5 * number})
-    ax.set_ylim(0, None)
-    count_axis(ax, "models so far")
-    return ax

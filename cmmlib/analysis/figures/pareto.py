@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from .style import line_style
+from .style import COLUMN_WIDTH, line_style
 
 EXACT = "#0072B2"
 MARKED = {"balanced": "o", "mgda": "s", 0.8: "D"}  # points of the front with a marker of their own
@@ -83,3 +85,40 @@ def emulation_differences(ax: Axes, differences: pd.DataFrame, excess: pd.Series
     ax.set(xlabel=f"the {len(excess)} layers, by excess", ylabel="relative difference (%)")
     ax.legend()
     return ax
+
+
+def front_figure(
+    front: pd.DataFrame,
+    losses: tuple[pd.DataFrame, pd.DataFrame],
+    accuracies: tuple[pd.DataFrame, pd.DataFrame],
+) -> Figure:
+    """The fronts of the layers, the model's front, and what it means in accuracy.
+
+    Args:
+        front: of `cmmlib.pareto_front`.
+        losses: ``L0`` and ``L1`` of the model along the front, and of other methods.
+        accuracies: accuracy on old tasks and on the new one, along the front and of other methods.
+    """
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(2.6 * COLUMN_WIDTH, 2.7))
+    front_shapes(left, front)
+    front_curve(middle, *losses).set(xlabel="$L_0$ (stability)", ylabel="$L_1$ (plasticity)", title="the model")
+    front_curve(right, *accuracies).set(xlabel="accuracy on old tasks (%)", ylabel="accuracy on the new task (%)")
+    right.set_title("accuracy")
+    figure.tight_layout()
+    figure.legend(*middle.get_legend_handles_labels(), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=8, frameon=False)
+    return figure
+
+
+def emulation_figure(emulated: pd.DataFrame, ends: Mapping[str, pd.DataFrame], differences: pd.DataFrame) -> Figure:
+    """Where the emulation ends, beside the published solver, layer by layer.
+
+    Args:
+        emulated: `cmmlib.analysis.pareto.layer_front` for ``"mgda"``.
+        ends: label → `cmmlib.analysis.pareto.solver_ends`; the first are those of the published setting.
+        differences: from these, `cmmlib.analysis.pareto.differences`.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(1.9 * COLUMN_WIDTH, 2.5), width_ratios=[1, 1.4])
+    emulated_weights(left, emulated, ends)
+    emulation_differences(right, differences, next(iter(ends.values()))["excess (%)"])
+    figure.tight_layout()
+    return figure

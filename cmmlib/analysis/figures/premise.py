@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from .pareto import EXACT
-from .style import line_style
+from .style import COLUMN_WIDTH, line_style
 
 
 def affinity_heatmap(ax: Axes, matrix: ArrayLike, tasks: Sequence[str]) -> Axes:
@@ -47,3 +49,12 @@ def change_scatter(ax: Axes, changes: pd.DataFrame) -> Axes:
     ax.set(title="does $L_0$ predict the change?")
     ax.legend(loc="lower right")
     return ax
+
+
+def premise_figure(matrix: ArrayLike, tasks: Sequence[str], changes: pd.DataFrame) -> Figure:
+    """`affinity_heatmap` beside `change_scatter`."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(1.9 * COLUMN_WIDTH, 2.8))
+    affinity_heatmap(left, matrix, tasks)
+    change_scatter(right, changes)
+    figure.tight_layout()
+    return figure
