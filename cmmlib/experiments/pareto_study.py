@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,13 +39,13 @@ def old_and_new(scorer: ZeroShotScorer, models: Mapping[Any, Tower], tasks: Sequ
         tasks: in the order of merging, two or more; the last is the new one.
 
     Returns:
-        Indexed by label, with columns ``old tasks`` (a mean), ``new task`` and ``all tasks`` (a mean).
+        Indexed by label (tuples give several levels), with columns ``old tasks`` (a mean), ``new task`` and ``all tasks`` (a mean).
     """
-    rows: dict[Hashable, tuple[float, float]] = {}
+    rows: dict[Any, tuple[float, float]] = {}
     for label, tensors in models.items():
         scores = scorer.score(tensors, tasks)
         rows[label] = float(np.mean([scores[name].accuracy for name in tasks[:-1]])), scores[tasks[-1]].accuracy
-    scored = pd.DataFrame.from_dict(rows, orient="index", columns=["old tasks", "new task"])
+    scored = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows)), columns=["old tasks", "new task"])
     scored["all tasks"] = ((len(tasks) - 1) * scored["old tasks"] + scored["new task"]) / len(tasks)
     return scored
 
