@@ -39,7 +39,8 @@ def old_and_new(scorer: ZeroShotScorer, models: Mapping[Any, Tower], tasks: Sequ
         tasks: in the order of merging, two or more; the last is the new one.
 
     Returns:
-        Indexed by label (tuples give several levels), with columns ``old tasks`` (a mean), ``new task`` and ``all tasks`` (a mean).
+        Indexed by label (tuples give several levels), with columns ``old tasks`` (a mean), ``new task`` and ``all tasks``
+        (a mean).
     """
     rows: dict[Any, tuple[float, float]] = {}
     for label, tensors in models.items():
