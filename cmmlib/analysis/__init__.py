@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from . import geometry as geometry
     from . import intervals as intervals
     from . import metrics as metrics
+    from . import pareto as pareto
     from . import tables as tables
+    from .affinity import own_and_other as own_and_other
+    from .affinity import subspace_affinity as subspace_affinity
     from .comparison import beside as beside
     from .comparison import comparison_table as comparison_table
     from .hyperparameters import best_value as best_value
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from .method_table import method_facts as method_facts
     from .opcm_scale import scale_errors as scale_errors
     from .opcm_scale import scale_formulas as scale_formulas
+    from .output_change import correlations_within as correlations_within
     from .projections import SHARES as SHARES
     from .projections import opcm_projections as opcm_projections
     from .projections import pooled_shares as pooled_shares
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
     from .variants import verdict as verdict
 
 _HOMES = {
+    "affinity": "own_and_other subspace_affinity",
     "comparison": "beside comparison_table",
     "figures": "figures",
     "geometry": "geometry",
@@ -55,6 +60,8 @@ _HOMES = {
     "metrics": "metrics",
     "opcm_scale": "scale_errors scale_formulas",
     "reference_run": "differing with_reference",
+    "output_change": "correlations_within",
+    "pareto": "pareto",
     "runs": "RUN accuracy_array per_run_metrics per_step_metrics",
     "sweeps": "order_extremes sweep_summary",
     "tables": "tables",

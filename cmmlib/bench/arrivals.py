@@ -6,8 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from torch import Tensor
-
+from ..experiments.arrival_cost import kept_bytes
 from ..merging.merger import ContinualMerger
 from .at_once import dop_all_anew, ties_at_once
 from .random_towers import LINEAR, Model
@@ -61,9 +60,7 @@ class Streaming:
     @property
     def kept(self) -> int:
         """See `Merging`."""
-        accumulated = self.merger.standing.accumulated or {}
-        values = [accumulated[key] for key in accumulated]
-        return sum(t.nbytes for value in values for t in ([value] if isinstance(value, Tensor) else value.values()))
+        return kept_bytes(self.merger)
 
 
 class AtOnce:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .arrival_cost import arrival_costs as arrival_costs
     from .distances import merge_distances as merge_distances
     from .frames import accuracies as accuracies
     from .frames import reference_accuracies as reference_accuracies
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from .grid import work_left as work_left
     from .opcm_scale import measure_scale as measure_scale
     from .orders import task_order as task_order
+    from .pareto_study import layer_inputs as layer_inputs
+    from .pareto_study import old_and_new as old_and_new
+    from .pareto_study import output_changes as output_changes
+    from .pareto_study import task_vectors as task_vectors
     from .ray_layers import RayLayers as RayLayers
     from .report import write_report as write_report
     from .rows import label_of as label_of
@@ -33,10 +38,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "distances": "merge_distances",
+    "arrival_cost": "arrival_costs",
     "frames": "accuracies reference_accuracies trained_accuracies",
     "grid": "run_grid work_left",
     "opcm_scale": "measure_scale",
     "orders": "task_order",
+    "pareto_study": "layer_inputs old_and_new output_changes task_vectors",
     "ray_layers": "RayLayers",
     "report": "write_report",
     "rows": "label_of published_rows",

@@ -183,8 +183,8 @@ def test_the_quickstart_runs_in_jupyterlab(page, lab, folder, tmp_path):
 STAND_INS = """
 import numpy as np, pandas as pd
 alphas = [0.0, 0.5, 1.0]
-total = pd.DataFrame({"loss_stability": [0.2, 0.1, 0.0], "loss_plasticity": [0.0, 0.1, 0.2]}, index=alphas)
-along = {0.0: (40, 90), 0.5: (60, 70), 1.0: (80, 50)}
+total = pd.DataFrame({"L0": [0.2, 0.1, 0.0], "L1": [0.0, 0.1, 0.2]}, index=alphas)
+along = pd.DataFrame({"old tasks": [40, 60, 80], "new task": [90, 70, 50]}, index=alphas)
 """
 
 BAR = """

@@ -1,13 +1,23 @@
 """Pictures: every function takes numbers and axes and returns the axes; one colour per method everywhere."""
 
 from .accuracy import accuracy_heatmap, main_figure, order_strip
+from .cost import cost_curves, cost_figure
 from .curves import history_curves, label_curves, step_curves
 from .geometry import aligned_shares, cosine_heatmap, kind_curves, removed_shares
 from .kept import kept_curves
 from .layers import projection_panels, spectrum_panels
 from .opcm_scale import scale_curves
 from .panels import panels
+from .pareto import (
+    emulated_weights,
+    emulation_differences,
+    emulation_figure,
+    front_curve,
+    front_figure,
+    front_shapes,
+)
 from .paths import merge_path
+from .premise import affinity_heatmap, change_scatter, premise_figure
 from .saving import save
 from .style import COLUMN_WIDTH, kind_style, line_style, paper_style
 from .sweeps import acc_and_bwt, sweep_columns, sweep_curve, tuning_panels
@@ -18,8 +28,18 @@ __all__ = [
     "COLUMN_WIDTH",
     "acc_and_bwt",
     "accuracy_heatmap",
+    "affinity_heatmap",
     "aligned_shares",
+    "change_scatter",
     "cosine_heatmap",
+    "cost_curves",
+    "cost_figure",
+    "emulated_weights",
+    "emulation_differences",
+    "emulation_figure",
+    "front_curve",
+    "front_figure",
+    "front_shapes",
     "gain_dots",
     "history_curves",
     "kept_curves",
@@ -32,6 +52,7 @@ __all__ = [
     "order_strip",
     "panels",
     "paper_style",
+    "premise_figure",
     "projection_panels",
     "removed_shares",
     "save",
