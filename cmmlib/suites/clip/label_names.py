@@ -33,7 +33,7 @@ def check_labels(task: ClipTask, declared: Sequence[str], where: str) -> None:
     if len(declared) != len(task.class_names):
         raise ValueError(
             f"{told} declares {len(declared)} classes ({_first(declared)}) where the prompts have {len(task.class_names)} "
-            f"({_first(task.class_names)}); this task is scored on another data set"
+            f"({_first(task.class_names)}); it is not the data set that this task is scored on"
         )
     if list(declared) == [str(label) for label in range(len(declared))]:
         return
