@@ -97,8 +97,8 @@ def work_left(
     """What ``results`` does not hold yet.
 
     Returns:
-        The unfinished runs, those expected to take longest first; task → number of scores to measure; label → number of models to merge, without
-        the first of each run, which costs next to nothing.
+        The unfinished runs, those expected to take longest first; task → number of scores to measure; label → number of
+        models to merge, without the first of each run, which costs next to nothing.
     """
     known = results.get_many({identity(suite, backbone, run, step) for run in runs for step in range(1, run.num_tasks + 1)})
     missing: dict[Merged, set[str]] = {}
