@@ -1,4 +1,4 @@
-"""Small files: JSON from strangers, and writing so that what has a name is whole and on disk."""
+"""Reading JSON from untrusted files, and writing files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import Any
 
 MAX_HEADER = 16 << 20
-"""Longest header that is parsed, in bytes.  Real ones are some 100 bytes per tensor; parsed JSON takes some 20 times
-its length in memory, which is all that a hostile file can make us allocate."""
+"""Longest header that is parsed, in bytes.  Real headers take about 100 bytes per tensor.  Parsed JSON takes about 20 times
+its length in memory, so this also bounds what a hostile file can make us allocate."""
 
 LFS_POINTER = b"version https://git-lfs"
 """How a Git LFS pointer begins: the small text file that stands for a large one."""
 
 
 def parse_json(text: bytes | str) -> Any:
-    """JSON from a stranger: duplicate keys, NaN, bottomless nesting and names that no encoding holds are errors.
+    """Parse JSON strictly.
 
     Raises:
-        ValueError: what is wrong, in a few words.
+        ValueError: it is not JSON or not UTF-8, a key occurs twice, a number is NaN or infinite, a key cannot be encoded,
+            or it is nested too deeply.  The message says which, in a few words, and does not name a file.
     """
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -49,10 +50,10 @@ def parse_json(text: bytes | str) -> Any:
 
 
 def read_json(path: Path, limit: int = MAX_HEADER) -> Any:
-    """The JSON in a file of at most ``limit`` bytes.
+    """Parse the JSON in a file of at most ``limit`` bytes.
 
     Raises:
-        ValueError: see `parse_json`, and a file that is too long.
+        ValueError: the file is longer, or see `parse_json`.
     """
     with open(path, "rb") as file:
         text = file.read(limit + 1)
@@ -77,10 +78,13 @@ def require_content(path: Path) -> None:
 
 
 def read_config(path: Path, of: str) -> dict[str, Any]:
-    """The JSON object in a file that configures ``of`` ("a model").
+    """Read a configuration file that holds a JSON object.
+
+    Args:
+        of: what it configures ("a model"), for the message.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the file holds something else.
     """
     require_content(path)
     try:
@@ -93,7 +97,7 @@ def read_config(path: Path, of: str) -> dict[str, Any]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries: a rename is only as lasting as the folder that holds the name."""
+    """Flush a folder's entries to disk, without which a rename in it may be lost in a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -109,9 +113,9 @@ def flush(path: Path) -> None:
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary name to write ``path`` under: flushed and renamed when the block ends, gone when it fails.
+    """Write ``path`` under a temporary name: flushed and renamed when the block ends, removed when it fails.
 
-    What a killed process leaves under that name the next one overwrites.
+    If the process is killed, the temporary file stays, and the next writer overwrites it.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -125,14 +129,17 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_flushed(path: Path, text: str) -> None:
-    """Write a text file whole: to a temporary name, flushed, renamed."""
+    """Write a text file, flushed, whole or not at all (`whole`)."""
     with whole(path) as temporary:
         temporary.write_bytes(text.encode())
 
 
 @contextlib.contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``target`` when the block ends well, and vanishes when it does not."""
+    """Fill a temporary folder that becomes ``target`` when the block ends, and is removed when it fails.
+
+    The folder's entries are flushed, its files are not.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}"
     temporary.mkdir()  # by the umask, unlike tempfile's
@@ -146,21 +153,21 @@ def written_whole(target: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """`write_flushed`, with the folder that the file is in where there is none yet; gives the path back."""
+    """`write_flushed`, after making the file's folder if it does not exist.  Returns ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_flushed(path, text)
     return path
 
 
 def free_space(folder: Path) -> int:
-    """Bytes left on the disk that holds ``folder``, or will when it is made."""
+    """Free bytes on the disk that holds ``folder``, which need not exist yet."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Raises OSError if the disk that holds ``folder`` has fewer than ``needed`` bytes left."""
+    """Raise OSError if the disk that holds ``folder`` has fewer than ``needed`` free bytes."""
     free = free_space(folder)
     if free < needed:
         raise OSError(
@@ -170,13 +177,17 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def require_empty(folder: Path) -> None:
-    """Raises FileExistsError unless ``folder`` is free to be written."""
+    """Raise FileExistsError unless ``folder`` does not exist or is an empty folder."""
     if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} exists and is not empty; choose another name or remove it")
 
 
 def sweep_leftovers(folder: Path, infix: str = "") -> None:
-    """Remove the temporary folders beside ``folder`` that a killed process left, as `written_whole` names them."""
+    """Remove the temporary folders that a killed process left beside ``folder``.
+
+    Args:
+        infix: what their names have between that of ``folder`` and the eight characters at their end.
+    """
     left = re.compile(re.escape(f".{folder.name}.{infix}") + r"[a-z0-9_]{8}")
     for path in folder.parent.iterdir() if folder.parent.is_dir() else ():
         if left.fullmatch(path.name) and path.is_dir() and not path.is_symlink():

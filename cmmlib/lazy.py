@@ -1,4 +1,4 @@
-"""Packages whose names are imported when they are first used (PEP 562), so that nobody waits for what is not asked for."""
+"""Packages that import a name when it is first used (PEP 562), which keeps importing the package fast."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """The ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
+    """Make the ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
 
     Args:
         package: its ``__name__``.
-        homes: submodule → the names that the package offers from it, separated by spaces.  Its own name stands for the
-            submodule itself, if nothing in it is called so; no other name may be that of a submodule.
+        homes: submodule → the names that the package exports from it, separated by spaces.  The submodule's own name
+            exports the submodule, unless it defines that name itself.  A name must not be that of another submodule.
     """
     home_of = {name: module for module, names in homes.items() for name in names.split()}
 

@@ -1,4 +1,4 @@
-"""Locks on files that the system releases when the process ends, however it ends."""
+"""File locks that the system releases when the process ends, even when it is killed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["FileLock", "Timeout", "file_lock"]
 def file_lock(path: Path, *, timeout: float = -1) -> FileLock:
     """A lock for a ``with`` block, exclusive among threads and processes.
 
-    Where the file system has no locks taking it is an OSError: a mere file in their place would outlive a process that is
-    killed, and lock everyone out.
+    Acquiring it raises OSError on a file system without locks.  A plain file in its place would outlive a killed process
+    and lock everyone out.
 
     Args:
-        path: of the lock file, which is made and stays; its folder must exist.
-        timeout: seconds to wait until ``Timeout`` is raised; negative: for ever.
+        path: the lock file, which is created and stays; its folder must exist.
+        timeout: seconds to wait before ``Timeout`` is raised; a negative number waits for ever.
     """
     return FileLock(path, timeout=timeout, fallback_to_soft=False, thread_local=False)

@@ -1,4 +1,4 @@
-"""Where things lie: caches, notebooks, and the reference run's figures."""
+"""Paths: the cache, the notebooks, and the results of the reference runs."""
 
 import os
 from pathlib import Path
@@ -7,34 +7,37 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def cache_dir() -> Path:
-    """Root of all that can be made again (models, data sets, scores): ``CMMLIB_CACHE``, else ``~/.cache/cmmlib``."""
+    """The folder of everything that can be made again (models, data sets, scores).
+
+    It is the environment variable ``CMMLIB_CACHE``, by default ``~/.cache/cmmlib``.
+    """
     return Path(os.environ.get("CMMLIB_CACHE") or "~/.cache/cmmlib").expanduser()
 
 
 def results_path(suite: str) -> Path:
-    """The default store of a suite's scores."""
+    """The default file of a suite's scores (`cmmlib.experiments.store.Results`)."""
     return cache_dir() / "results" / f"{suite}.sqlite"
 
 
 def notebooks_dir() -> Path:
-    """The notebooks: of the clone that cmmlib is imported from, else those installed with it.
+    """The folder of the notebooks: that of the clone that cmmlib is imported from, else the installed one.
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: there is neither.
     """
     return _shipped("notebooks", "_notebooks", "00_quickstart.ipynb")
 
 
 def run_dir(suite: str, backbone: str) -> Path:
-    """Where a run leaves its results and figures, below ``figures`` or ``figures/reference``."""
+    """The folder of a run's results and figures, relative to ``figures`` or ``figures/reference``."""
     return Path(suite) / backbone.replace("/", "-")
 
 
 def reference_dir(suite: str, backbone: str) -> Path:
-    """Results and figures of the reference run of a suite and backbone.
+    """The folder of the reference run's results and figures for a suite and backbone.
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: there is no reference run of these.
     """
     run = run_dir(suite, backbone)
     return _shipped("figures/reference", "_reference", run) / run
@@ -45,5 +48,6 @@ def _shipped(in_clone: str, in_package: str, content: str | Path) -> Path:
         if (folder / content).exists():
             return folder
     raise FileNotFoundError(
-        f"no {content} beside {_PACKAGE} nor in it: install cmmlib from a wheel, or run it from a clone of its repository"
+        f"no {in_clone}/{content} in {_PACKAGE.parent} and no {in_package}/{content} in {_PACKAGE}: install cmmlib from "
+        "a wheel, or run it from a clone of its repository"
     )

@@ -1,4 +1,4 @@
-"""Layers side by side: one thread each, instead of all threads on one layer after the other."""
+"""Several layers at a time with one thread each, instead of one layer at a time with all threads."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ Result = TypeVar("Result")
 def side_by_side(
     function: Callable[[Item], Result], items: Iterable[Item], *, at_most: int | None = None
 ) -> Iterator[Result]:
-    """``map(function, items)`` on as many threads as torch may use, each of them computing with a single one.
+    """``map(function, items)`` on as many threads as torch may use, in each of which torch computes with one thread.
 
-    A symmetric eigendecomposition gains little from a second core; two of them side by side gain all of it.  On two cores
-    of a busy machine OPCM's factorisations and products took 1.1 to 1.4 times as long per layer with both threads on one
-    layer after the other, and about 1.3 times as long in one batched call per shape (768 × 768, 768 × 3072).  And as no sum
-    is split among threads, the results do not depend on how many there are.  ``items`` are drawn in this thread and results
-    given in order; at most one more than there are threads is in flight, so memory stays bounded.
+    A symmetric eigendecomposition gains little from a second core, but two at a time use both.  On two busy cores OPCM's
+    factorisations and products took 1.1 to 1.4 times as long per layer when both threads worked on the same layer, and
+    about 1.3 times as long in one batched call per shape (768 × 768, 768 × 3072).  No sum is split among threads, so the
+    results do not depend on their number.
+
+    Items are drawn in the calling thread and results come in order.  At most one item more than there are threads is in
+    flight, which bounds memory.
 
     Args:
-        at_most: how many threads to use, where memory is dearer than time; the results are the same.
+        at_most: the largest number of threads, to save memory; the results are the same.
     """
     threads = torch.get_num_threads()
     workers = min(threads, at_most or threads)
@@ -35,14 +37,14 @@ def side_by_side(
             try:
                 result = function(item)
             finally:
-                torch.set_num_threads(threads)  # what the caller does with it is the caller's
+                torch.set_num_threads(threads)  # the caller's own work between results gets all threads
             yield result
         return
     yield from on_threads(workers, function, items)
 
 
 def on_threads(workers: int, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`side_by_side` on so many threads, which may be more than torch's where the function waits for other processes."""
+    """`side_by_side` on ``workers`` threads, which may exceed torch's if the function waits for other processes."""
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
@@ -54,7 +56,7 @@ def on_threads(workers: int, function: Callable[[Item], Result], items: Iterable
 def in_order(
     pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], in_flight: int
 ) -> Iterator[Result]:
-    """``pool.map(function, items)``, drawing an item only when fewer than so many results wait to be taken."""
+    """``pool.map(function, items)``, with at most ``in_flight`` items submitted whose results are not taken yet."""
     pending: deque = deque()
     try:
         for item in items:

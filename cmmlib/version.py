@@ -1,4 +1,4 @@
-"""Which cmmlib this is."""
+"""The version of cmmlib."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,4 +1,4 @@
-"""Numbers in; numbers, tables or axes out.  Knows nothing of models, suites and experiments."""
+"""From numbers to metrics, tables and figures, independent of models, suites and experiments."""
 
 from typing import TYPE_CHECKING
 

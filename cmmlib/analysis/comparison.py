@@ -1,4 +1,4 @@
-"""Our figures beside those that papers report."""
+"""Our results beside those that papers report."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import pandas as pd
 
 
 def beside(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """Ours beside the papers': one row per figure that either has, for the numbers of tasks that ours covers.
+    """Our results beside the papers', one row per label and metric that either has, for our numbers of tasks.
 
     Args:
         summary: `cmmlib.analysis.tables.summary`.
         published: columns ``num_tasks``, ``label``, ``metric`` (ACC or BWT), ``value`` in per cent or points, ``source``.
 
     Returns:
-        Columns ``num_tasks``, ``label``, ``metric``, ``ours``, ``std`` (ours, over ``orders``), ``orders``, ``published``,
-        ``difference`` (ours minus published), ``source``; NaN where there is none.
+        Columns ``num_tasks``, ``label``, ``metric``, ``ours``, ``std`` (of ours, over ``orders`` orders), ``orders``,
+        ``published``, ``difference`` (ours minus published) and ``source``; NaN where a value is missing.
     """
     parts = []
     for metric in ("ACC", "BWT"):
@@ -31,9 +31,9 @@ def beside(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """`beside` as it is printed: a row per method; per number of tasks and metric ours, the papers' and the difference.
+    """`beside` as printed: a row per method; for each number of tasks and metric, ours, the published and the difference.
 
-    What is not known is blank; columns without any figure are left out.
+    Missing values are blank, and columns without any value are left out.
     """
     values = ["ours", "published", "difference"]
     wide = frame.pivot(index="label", columns=["num_tasks", "metric"], values=values).dropna(axis="columns", how="all")

@@ -1,6 +1,6 @@
-"""What task vectors look like: angles between them, their spectra, and what OPCM's projection takes from them.
+"""The geometry of task vectors: their angles, their spectra, and what OPCM's projection removes from them.
 
-Pure functions of tensors; ``τ`` is the task vector of one linear weight, (m, n).
+Pure functions of tensors.  ``τ`` is the task vector of one linear weight, (m, n).
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ from ..methods.spectral import thin_svd
 
 
 def inner_products(tensors: Sequence[Tensor]) -> NDArray:
-    """⟨τ_i, τ_j⟩ of several models' task vectors of one parameter, [models, models], in float64.
+    """Inner products ⟨τ_i, τ_j⟩ of several models' task vectors of one parameter, float64 [models, models].
 
-    Those of the whole model are the sum over its parameters.
+    Summed over all parameters they are those of the whole models.
+
+    Args:
+        tensors: one task vector per model, all of one shape.
     """
     rows = torch.stack([tensor.double().flatten() for tensor in tensors])
     return (rows @ rows.T).cpu().numpy()
 
 
 def cosines(products: ArrayLike) -> NDArray:
-    """Cosine similarities from a matrix of inner products; NaN where a vector is zero."""
+    """Cosine similarities from inner products, [models, models] to the same; NaN where a vector is zero."""
     products = np.asarray(products, dtype=float)
     norms = np.sqrt(np.diagonal(products))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -37,24 +40,30 @@ def cosines(products: ArrayLike) -> NDArray:
 
 
 def effective_rank(s: Tensor) -> float:
-    """exp of the entropy of s / Σ s (Roy & Vetterli, EUSIPCO 2007): between 1 and the number of singular values.
+    """The exponential of the entropy of s / Σ s (Roy & Vetterli, EUSIPCO 2007), from 1 to the number of singular values.
 
-    Zero for a matrix without any.
+    It is zero if there are none.
+
+    Args:
+        s: singular values, (k,).
     """
     share = s.double() / s.double().sum()
     return math.exp(-torch.special.xlogy(share, share).sum().item()) if len(s) else 0.0
 
 
 class Projection(NamedTuple):
-    """What OPCM's projection does to one task vector; ``removed_…`` and ``in_…`` are shares of ‖τ‖².
+    """What OPCM's projection does to one task vector τ, given A = U S Vᵀ, the sum of what it left of earlier ones.
+
+    The attributes ``removed_…``, ``in_…`` and ``random_…`` are shares of ‖τ‖², from 0 to 1.
 
     Attributes:
-        rank, pairs: r and the number k of pairs of singular vectors of what has been accumulated.
+        rank: r, the size of the block that is removed.
+        pairs: k, the number of pairs of singular vectors of A.
         norm: ‖τ‖.
-        removed_block: P[:r, :r] of P = Uᵀ τ V.
-        removed_diagonal: P_ii for i ≥ r.
-        in_left, in_right: what lies in the span of the first r left (right) singular vectors, ‖U_rᵀ τ‖² and ‖τ V_r‖².
-        random_block, random_diagonal, random_left, random_right: the same, expected of a random direction.
+        removed_block: share of P[:r, :r], where P = Uᵀ τ V.
+        removed_diagonal: share of P_ii for i ≥ r.
+        in_left, in_right: share in the span of the first r left or right singular vectors, ‖U_rᵀ τ‖² or ‖τ V_r‖².
+        random_block, random_diagonal, random_left, random_right: the same shares, as expected of a random direction.
     """
 
     rank: int
@@ -71,9 +80,14 @@ class Projection(NamedTuple):
 
 
 def projection(task_vector: Tensor, accumulated: Tensor, *, alpha: float) -> Projection:
-    """Measure what `cmmlib.methods.opcm.clean` removes of τ (m, n), given the sum A (m, n) of what it left so far.
+    """Measure what `cmmlib.methods.opcm.clean` removes from a task vector.
 
-    Everything is a zero share where A or τ is zero.
+    The ``removed_…`` and ``in_…`` shares are zero if either matrix is zero.
+
+    Args:
+        task_vector: τ, (m, n).
+        accumulated: A, the sum of what `clean` left of earlier task vectors, (m, n).
+        alpha: OPCM's share of singular values that sets r.
     """
     m, n = task_vector.shape
     tau = task_vector.double()
@@ -104,9 +118,9 @@ def projection(task_vector: Tensor, accumulated: Tensor, *, alpha: float) -> Pro
 
 
 def projections(task_vectors: Iterable[Tensor], *, alpha: float) -> list[Projection]:
-    """One linear weight through an OPCM merge: the `projection` of every task vector in the order of merging.
+    """The `projection` of every task vector of one linear weight in an OPCM merge, in the order of merging.
 
-    OPCM steps each layer on its own, so that this needs no other; nothing is removed from the first.
+    One weight suffices, as OPCM merges each on its own.  Nothing is removed from the first task vector.
     """
     found: list[Projection] = []
     accumulated = None
@@ -119,6 +133,6 @@ def projections(task_vectors: Iterable[Tensor], *, alpha: float) -> list[Project
 
 
 def layer_of(name: str) -> tuple[int, str]:
-    """Depth and kind of a weight by its name: ``encoder.layers.3.mlp.fc1.weight`` → (3, "fc1"); depth −1 if it has none."""
+    """Depth and kind of a weight from its name: ``encoder.layers.3.mlp.fc1.weight`` → (3, "fc1"); depth −1 without one."""
     depth = re.search(r"\.(\d+)\.", name)
     return int(depth[1]) if depth else -1, name.removesuffix(".weight").rpartition(".")[2].removesuffix("_proj")

@@ -1,7 +1,7 @@
-"""How sure a mean over orders is, and whether one method beats another on the same orders.
+"""Intervals of means over orders, and comparisons of methods on the same orders.
 
-After Agarwal et al., arXiv 2108.13264, with the orders as runs: what varies is the order in which the models arrive, nothing
-else; the intervals say nothing about other models or tasks.
+After Agarwal et al., arXiv 2108.13264, with the orders as runs.  Only the order in which the models arrive varies, so the
+intervals say nothing about other models or tasks.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ def bootstrap_interval(values: ArrayLike, *, level: float = 0.95, resamples: int
 
     Args:
         values: [orders, ...].
-        level: of confidence.
-        resamples: how often the orders are drawn anew with replacement; the same draws every time.
+        level: confidence level.
+        resamples: how often the orders are drawn with replacement.  The seed is fixed.
 
     Returns:
-        [2, ...]: lower and upper end; NaN for a single order.
+        [2, ...]: the lower and the upper end; NaN for a single order.
     """
     values = np.asarray(values, dtype=float)
     if len(values) < 2:
@@ -31,19 +31,19 @@ def bootstrap_interval(values: ArrayLike, *, level: float = 0.95, resamples: int
 
 
 def paired_differences(per_run: pd.DataFrame, against: str, metric: str = "acc") -> pd.DataFrame:
-    """Every row minus one of them, order by order, over the orders that both have.
+    """The difference of every other row from one row, order by order, over the orders that both have.
 
     Args:
         per_run: `cmmlib.analysis.runs.per_run_metrics`.
         against: label of the row to compare with.
-        metric: one of its columns.
+        metric: a column of ``per_run``.
 
     Returns:
         Columns ``num_tasks``, ``label``, ``difference`` (mean, in points), ``low``, ``high`` (95 % bootstrap interval),
-        ``improvement`` (share of the orders on which the row is the better one, a tie counting half) and ``orders``.
+        ``improvement`` (share of the orders on which the row is better; a tie counts half) and ``orders`` (their number).
 
     Raises:
-        ValueError: no such row.
+        ValueError: there is no row ``against``.
     """
     if against not in set(per_run["label"]):
         raise ValueError(f"no row {against!r} to compare with; there are {', '.join(dict.fromkeys(per_run['label']))}")
@@ -62,24 +62,24 @@ def paired_differences(per_run: pd.DataFrame, against: str, metric: str = "acc")
 
 
 def pair_conclusions(first: pd.DataFrame, second: pd.DataFrame, metric: str = "acc") -> pd.DataFrame:
-    """What the runs of one zoo say of every two rows, and whether those of another zoo say the same.
+    """Compare every two rows on one zoo, and check the conclusion on another zoo.
 
-    That a row is better than another is concluded where the 95 % interval of their paired difference excludes 0
-    (`paired_differences`).  Two rows that no order changes differ by the same on all: their interval is a point.
+    A row is better than another if the 95 % interval of their paired difference excludes 0 (`paired_differences`).  If
+    neither row depends on the order, the interval is a single point.
 
     Args:
-        first, second: `cmmlib.analysis.runs.per_run_metrics` on either zoo; rows of one alone are left out.
-        metric: one of their columns.
+        first, second: `cmmlib.analysis.runs.per_run_metrics` on either zoo; rows of only one of them are left out.
+        metric: a column of both.
 
     Returns:
-        Columns ``num_tasks``, ``better``, ``worse`` (on the first zoo), their ``difference``, ``low``, ``high`` there, in
-        points, and as many with ``_second``; ``verdict``: the second "holds" or "reverses" the conclusion or leaves it
-        "undecided"; "open" where there is none on the first.
+        Columns ``num_tasks``; ``better`` and ``worse``, by their means on the first zoo; ``difference``, ``low`` and
+        ``high`` there, in points, and the same on the second zoo with ``_second``; ``verdict``: on the second zoo the
+        conclusion "holds", "reverses" or is "undecided", or it is "open" on the first.
     """
     labels = [label for label in dict.fromkeys(first["label"]) if label in set(second["label"])]
     parts, values = [], ["difference", "low", "high"]
     for number, against in enumerate(labels):
-        # rounded: means of the same numbers in another order differ in the last bit
+        # rounded, since means of the same numbers in another order may differ in the last bit
         on_first, on_second = (paired_differences(runs, against, metric).round(9) for runs in (first, second))
         both = on_first.merge(on_second, on=["num_tasks", "label"], suffixes=("", "_second")).rename(
             columns={"label": "better"}

@@ -1,8 +1,9 @@
-"""What continual merging is judged by: pure functions on accuracy arrays.
+"""The metrics of continual merging, as pure functions of accuracy arrays.
 
-``R`` has the shape [..., steps, tasks], tasks in the order of merging: ``R[..., t, i]`` is the accuracy on the i-th task
-after t + 1 models were merged.  Leading axes (orders, methods) are kept.  NaN marks what was not measured; a metric that
-needs it is NaN.  Accuracies may be fractions or per cent: results come in the same unit.
+``R`` has the shape [..., steps, tasks], with the tasks in the order of merging and one step per task: ``R[..., t, i]`` is
+the accuracy on task i after t + 1 models are merged (both from 0).  Leading axes (orders, methods) are kept.  NaN marks
+what was not measured, and makes every metric that needs it NaN.  Results have the unit of ``R``, a fraction or per cent,
+except for `normalized_accuracy`, which is a ratio.  An ``R`` of another shape is a ValueError.
 """
 
 from __future__ import annotations
@@ -14,23 +15,24 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def average_accuracy(R: ArrayLike) -> NDArray:
-    """ACC, shape [...]: mean accuracy of the final model over all tasks (OPCM eq. 13)."""
+    """ACC, shape [...]: the mean accuracy of the final model over all tasks (OPCM eq. 13)."""
     return _matrix(R)[..., -1, :].mean(-1)
 
 
 def backward_transfer(R: ArrayLike) -> NDArray:
-    """BWT, shape [...]: mean over all but the last task of R[T, i] − R[i, i]; NaN for a single task.
+    """Backward transfer (BWT), shape [...]: the mean over all but the last task of R[T, i] − R[i, i], T the last step.
 
-    Lopez-Paz & Ranzato, arXiv 1706.08840.  Negative values are forgetting.
+    Negative values mean forgetting.  NaN for a single task.  Lopez-Paz & Ranzato, arXiv 1706.08840.
     """
     R = _matrix(R)
     return _mean_over_tasks(R[..., -1, :-1] - _diagonal(R)[..., :-1])
 
 
 def forgetting(R: ArrayLike) -> NDArray:
-    """Shape [...]: mean over all but the last task of the best accuracy it ever had before the end minus the final one.
+    """Forgetting, shape [...]: the mean over all but the last task of its best earlier accuracy minus its final one.
 
-    Chaudhry et al., arXiv 1801.10112.  The best is taken over steps from the task's own merging on; NaN for one task.
+    The best is over the steps from the task's own merge to the last but one.  NaN for a single task.  Chaudhry et al.,
+    arXiv 1801.10112.
     """
     R = _matrix(R)
     steps, tasks = R.shape[-2:]
@@ -40,39 +42,42 @@ def forgetting(R: ArrayLike) -> NDArray:
 
 
 def plasticity(R: ArrayLike) -> NDArray:
-    """Shape [...]: mean accuracy on each task just after it was merged, the mean of the diagonal."""
+    """Plasticity, shape [...]: the mean accuracy on each task just after its merge, the mean of the diagonal."""
     return _diagonal(_matrix(R)).mean(-1)
 
 
 def normalized_accuracy(R: ArrayLike, individual: ArrayLike) -> NDArray:
-    """Shape [...]: mean over tasks of the final accuracy divided by that of the task's own fine-tuned model.
+    """Normalised accuracy, shape [...]: the mean over tasks of the final accuracy over the individual model's.
 
-    NaN where one of these got nothing right, as can happen on a handful of images.
+    It is a ratio.  NaN if an individual model has accuracy 0, as can happen with few images.
 
     Args:
-        individual: shape [..., tasks], in the same task order as ``R``.
+        individual: accuracies of the individual models, [..., tasks], in the task order and unit of ``R``.
     """
     individual = np.asarray(individual, dtype=float)
     return (_matrix(R)[..., -1, :] / np.where(individual > 0, individual, np.nan)).mean(-1)
 
 
 def seen_accuracy(R: ArrayLike) -> NDArray:
-    """Shape [..., steps]: mean accuracy over the tasks merged so far, the papers' curves."""
+    """Seen accuracy, shape [..., steps]: the mean accuracy over the tasks merged so far, as in the papers' curves."""
     return _masked_mean(_matrix(R), np.tri)
 
 
 def unseen_accuracy(R: ArrayLike) -> NDArray:
-    """Shape [..., steps]: mean accuracy over the tasks not merged yet, what merging leaves of zero-shot; last is NaN."""
+    """Unseen accuracy, shape [..., steps]: the mean accuracy over the tasks not merged yet; NaN at the last step.
+
+    It shows how much of the zero-shot accuracy merging keeps.
+    """
     return _masked_mean(_matrix(R), lambda steps, tasks: 1 - np.tri(steps, tasks))
 
 
 def forward_transfer(R: ArrayLike, pretrained: ArrayLike) -> NDArray:
-    """Shape [...]: mean over all but the first task of its accuracy just before it is merged minus the pretrained one.
+    """Forward transfer, shape [...]: the mean over all but the first task of R[i − 1, i] minus the pretrained accuracy.
 
-    Lopez-Paz & Ranzato, arXiv 1706.08840.  NaN for a single task.
+    NaN for a single task.  Lopez-Paz & Ranzato, arXiv 1706.08840.
 
     Args:
-        pretrained: shape [..., tasks], in the same task order as ``R``.
+        pretrained: accuracies of the pretrained model, [..., tasks], in the task order and unit of ``R``.
     """
     R = _matrix(R)
     before = np.diagonal(R, offset=1, axis1=-2, axis2=-1)

@@ -1,8 +1,8 @@
-"""From tidy scores of runs to the array and the metrics of every run.
+"""From tidy scores of runs to the accuracy array and the metrics of every run.
 
-Scores have one row each and the columns ``label``, ``num_tasks``, ``seed`` (together: the run), ``step`` (1-based),
-``merged`` (the task merged in that step), ``position`` (of the scored task in the order, 1-based), ``task`` and
-``accuracy`` in per cent.
+Scores have one row each, with the columns ``label``, ``num_tasks``, ``seed`` (together: the run), ``step`` (from 1),
+``merged`` (the task merged in that step), ``position`` (of the scored task in the order, from 1), ``task`` and ``accuracy``
+(in per cent).
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from . import metrics
 
 RUN = ["label", "num_tasks", "seed"]
-"""The columns that tell one run from another."""
+"""The columns that identify a run."""
 
 
 def accuracy_array(scores: pd.DataFrame) -> NDArray:
-    """``R`` [orders, steps, tasks] in per cent from the scores of one label and number of tasks; NaN where not measured.
+    """The accuracy array ``R`` [orders, steps, tasks] in per cent, see `cmmlib.analysis.metrics`; NaN where not measured.
 
-    Orders are sorted by seed.
+    Args:
+        scores: of one label and one number of tasks; the orders are sorted by seed.
     """
     seeds = sorted(scores["seed"].unique())
     size = int(scores["num_tasks"].iloc[0])
@@ -30,15 +31,15 @@ def accuracy_array(scores: pd.DataFrame) -> NDArray:
 
 
 def per_run_metrics(scores: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
-    """What the field reports of every run, in per cent or points; NaN where it needs steps that were not scored.
+    """The usual metrics of every run; NaN if a metric needs steps that were not scored.
 
     Args:
         scores: see the top of this module.
-        references: ``pretrained`` and ``individual`` accuracy in per cent of at least those tasks, indexed by ``task``.
+        references: columns ``pretrained`` and ``individual``, accuracies in per cent, indexed by ``task``.
 
     Returns:
-        Columns ``label``, ``num_tasks``, ``seed``, ``acc``, ``bwt``, ``forgetting``, ``plasticity``, ``forward_transfer``,
-        ``normalized_acc``; see `cmmlib.analysis.metrics`.
+        Columns ``label``, ``num_tasks``, ``seed``; ``acc``, ``plasticity`` and ``normalized_acc`` in per cent; ``bwt``,
+        ``forgetting`` and ``forward_transfer`` in points; see `cmmlib.analysis.metrics`.
     """
     rows = []
     for run, part in scores.groupby(RUN, sort=False):
@@ -58,20 +59,21 @@ def per_run_metrics(scores: pd.DataFrame, references: pd.DataFrame) -> pd.DataFr
 
 
 def per_step_metrics(scores: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
-    """The points of the curves: per run and step the mean accuracy on seen and on unseen tasks, in per cent.
+    """The points of the curves: mean accuracies on seen and on unseen tasks, one row per run and step.
 
     Args:
         scores, references: as in `per_run_metrics`.
 
     Returns:
-        Columns ``label``, ``num_tasks``, ``seed``, ``step``; ``seen``, ``unseen``; ``pretrained``, ``individual``: the mean
-        accuracy of those models on the seen tasks; ``unseen_change``, unseen minus that of the pretrained model, in points.
+        Columns ``label``, ``num_tasks``, ``seed``, ``step``; ``seen`` and ``unseen`` in per cent; ``pretrained`` and
+        ``individual``, the mean accuracies of those models on the seen tasks, in per cent; ``unseen_change``, ``unseen``
+        minus the pretrained model's mean accuracy on the unseen tasks, in points.
     """
     parts = []
     for run, part in scores.groupby(RUN, sort=False):
         R = accuracy_array(part)[0]
         steps = np.arange(1, len(R) + 1)
-        # a model that never changes: its accuracy on each task stands in every row
+        # models that never change have the same accuracies in every row
         pretrained, individual = (
             np.tile(references.loc[_order(part), name], (len(R), 1)) for name in ("pretrained", "individual")
         )

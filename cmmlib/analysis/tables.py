@@ -1,4 +1,4 @@
-"""The main table, from per-run metrics to CSV, Markdown and LaTeX."""
+"""The main table: from metrics of runs to CSV, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ Spread = Literal["std", "interval"]
 
 
 def reference_means(references: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
-    """Mean over tasks of the pretrained and the individual models: one row per number of tasks.
+    """Mean accuracies of the pretrained and the individual models over tasks, in per cent.
 
     Args:
-        references: number of tasks → accuracies in per cent, a row per task, columns ``pretrained`` and ``individual``.
+        references: number of tasks → accuracies in per cent, one row per task, columns ``pretrained`` and ``individual``.
+
+    Returns:
+        Columns ``Pretrained`` and ``Individual``, indexed by ``num_tasks``.
     """
     frame = pd.DataFrame({number: part.mean() for number, part in references.items()}).T
     return frame.rename(columns=str.capitalize).rename_axis("num_tasks")
@@ -35,9 +38,10 @@ def summary(per_run: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
         references: `reference_means`.
 
     Returns:
-        Columns ``label``, ``num_tasks``, ``orders``; of ``acc``, ``bwt`` each ``_mean``, ``_std``, ``_low``, ``_high``.
-        What needs more than one order is NaN for one, and so is all but ``acc_mean`` of the reference rows.  A negative
-        seed stands for a run without an order (a model trained on all tasks jointly), which counts as none.
+        Columns ``label``, ``num_tasks``, ``orders`` (their number), and ``_mean``, ``_std``, ``_low`` and ``_high`` of
+        ``acc`` and ``bwt`` each.  Values that need several orders are NaN for one order.  The rows of the references have
+        only ``acc_mean``.  A negative seed marks a run without an order (a model trained on all tasks jointly); without
+        any order ``orders`` is NaN.
     """
     grouped = per_run.groupby(["label", "num_tasks"], sort=False)
     spreads = {"mean": "mean", "std": "std", "low": _low, "high": _high}
@@ -62,15 +66,19 @@ def _high(values: pd.Series) -> float:
 
 
 def main_table(summary: pd.DataFrame, spread: Spread = "std") -> pd.DataFrame:
-    """The table as it is printed: a row per method, and ACC, BWT and the number of orders per number of tasks.
+    """The table as printed: a row per method; for each number of tasks ACC, BWT and the number of orders, as text.
 
     Args:
-        spread: after the mean the standard deviation over orders ("std"), or the mean's 95 % interval ("interval").
+        summary: from `summary`.
+        spread: what follows the mean: "std" for the standard deviation over orders, "interval" for the 95 % interval.
+
+    Raises:
+        ValueError: another ``spread``.
     """
     if spread not in get_args(Spread):
         raise ValueError(f"spread: expected one of {', '.join(get_args(Spread))}, got {spread!r}")
     labels = list(dict.fromkeys(summary["label"]))
-    if "Individual" in labels:  # the bounds frame the table
+    if "Individual" in labels:  # the pretrained models are the first row, the individual models the last
         labels = [label for label in labels if label != "Individual"] + ["Individual"]
     columns: dict[tuple[str, str], list[str]] = {}
     for number in sorted(summary["num_tasks"].unique()):
@@ -94,13 +102,13 @@ def _printed(part: pd.DataFrame, label: str, metric: str, spread: Spread) -> str
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A Markdown table of `main_table`; the two levels of its columns are joined: "8 tasks ACC"."""
+    """`main_table` in Markdown; the two levels of its columns are joined, as in "8 tasks ACC"."""
     headers = [str(table.index.name), *(" ".join(column) for column in table.columns)]
     return tabulate(table.reset_index().to_numpy().tolist(), headers, tablefmt="github", disable_numparse=True)
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    """A LaTeX tabular of `main_table`, with rules of the package ``booktabs``."""
+    """`main_table` as a LaTeX tabular, which needs the package ``booktabs``."""
     numbers = list(dict.fromkeys(table.columns.get_level_values(0)))
     width = len(table.columns) // len(numbers)
     spans = [f"\\multicolumn{{{width}}}{{c}}{{{name}}}" for name in numbers]
@@ -124,7 +132,10 @@ def to_latex(table: pd.DataFrame) -> str:
 
 
 def save_table(summary: pd.DataFrame, path: str | Path, spread: Spread = "std") -> list[Path]:
-    """Write ``<path>.csv`` (numbers, in full), ``.md`` and ``.tex`` (as printed), each whole or not at all."""
+    """Write ``<path>.csv`` (`summary` in full precision), ``<path>.md`` and ``<path>.tex`` (`main_table`).
+
+    Each file appears whole or not at all.  Returns the three paths.
+    """
     table = main_table(summary, spread)
     texts = {"csv": summary.to_csv(index=False), "md": to_markdown(table) + "\n", "tex": to_latex(table)}
     return [write_text(Path(f"{path}.{ending}"), text) for ending, text in texts.items()]

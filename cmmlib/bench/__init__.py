@@ -1,1 +1,1 @@
-"""``python -m cmmlib.bench``: what a merge step costs at real shapes, against the published algorithms and the floor."""
+"""``python -m cmmlib.bench``: the cost of a merge step at real shapes, against the published algorithms and the floor."""

@@ -1,13 +1,13 @@
 """``python -m cmmlib.bench``: one merge step at real shapes, against the published algorithms and against the floor.
 
-Everything is timed in turn in one run: ours, a plain implementation of the published algorithm, and the *floor*: nothing
-but the factorisations and products without which ours cannot do, called directly, layers side by side as in ours.
+Three things are timed in turn in one run: our implementation; a plain implementation of the published algorithm; and the
+*floor*, only the factorisations and products that ours needs, called directly, with several layers at a time as in ours.
 
-The models are random vision towers with the shapes of CLIP's.  A task vector is a sum of m/8 random rank-one terms whose
-lengths fall like 1/i, and of white noise whose largest singular value is a tenth of the first term's.
+The models are random vision towers with the shapes of CLIP's.  The task vector of an m × n weight, m ≤ n, is a sum of m/8
+random rank-one terms, the i-th of length about 1/i, plus white noise whose largest singular value is a tenth of the first.
 
-``--profile`` adds where the time of one thread goes, and the largest speed-up that it leaves: the published algorithm's
-seconds over those of nothing but our factorisations and products, spread over the threads, and of eigh alone.
+``--profile`` also prints how one thread's time is spent, and bounds on the speed-up: the published algorithm's seconds over
+those of our factorisations and products, spread over the threads, and over those of eigh alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METHODS = ("opcm", "dop", "elementwise")
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The options."""
+    """Make the parser of the command's options."""
     parser = argparse.ArgumentParser(prog="python -m cmmlib.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", choices=BACKBONES, default="ViT-B/32")
     parser.add_argument("--layers", type=int, default=None, help="transformer layers (default: all of the backbone's)")
@@ -43,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, print, and write what was asked for."""
+    """Measure, print the table, and write the file that ``--json`` asks for."""
     arguments = make_parser().parse_args(argv)
     torch.set_num_threads(arguments.threads)
     depth = BACKBONES[arguments.backbone][1]

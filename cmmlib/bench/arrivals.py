@@ -1,4 +1,4 @@
-"""Methods as models arrive: those that keep a state of constant size, and those that keep all models and merge anew."""
+"""Methods as models arrive: some keep a state of constant size, others keep all models and merge them again."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ AT_ONCE: dict[str, Callable[[Model, list[Model]], Model]] = {
 
 
 class Merging(Protocol):
-    """One method.  The pretrained model is everyone's and not counted."""
+    """One method.  The pretrained model, which all methods share, is not counted."""
 
     keeps_models: bool
 
     def arrive(self, model: Model) -> Work:
-        """All that it takes to know the merged model's parameters.  May be called more than once, to the same end."""
+        """The work of computing the merged model's parameters.  It may be repeated, with the same result."""
         ...
 
     @property
     def kept(self) -> int:
-        """Bytes that are held until the next model."""
+        """Bytes that are kept until the next model."""
         ...
 
 
@@ -52,7 +52,7 @@ class Streaming:
         before = self.merger
 
         def add() -> None:
-            after = copy.copy(before)  # `add` replaces what stands in the copy: it can be done again
+            after = copy.copy(before)  # `add` changes only the copy, so the work can be repeated
             self.merger = after.add(model)
 
         return add
@@ -64,7 +64,7 @@ class Streaming:
 
 
 class AtOnce:
-    """All models, merged by a function of theirs."""
+    """Keeps all models, and merges them again by a function of all."""
 
     keeps_models = True
 
@@ -84,7 +84,7 @@ class AtOnce:
 
 
 def merging(label: str, base: Model) -> Merging:
-    """The method of that label, in `STREAMING` or `AT_ONCE`, before the first model."""
+    """The method with this label in `STREAMING` or `AT_ONCE`, before the first model."""
     if label in AT_ONCE:
         return AtOnce(base, AT_ONCE[label])
     method, params = STREAMING[label]

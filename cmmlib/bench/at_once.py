@@ -1,4 +1,4 @@
-"""Merging anew from all models at once: what methods that keep no state have to do for every model that arrives."""
+"""Merging all models at once, as methods without a state must do for every model that arrives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .random_towers import Model, is_linear
 
 
 def dop_all_anew(base: Model, models: list[Model], ridge: float = 1e-3) -> Model:
-    """What method ``dop_all`` gives after these models, from all of them at once: sums over models, one solution."""
+    """The result of the method ``dop_all`` after these models, computed from all of them at once."""
 
     def merge(name: str) -> Tensor:
         taus = [model[name] - base[name] for model in models]
@@ -28,10 +28,10 @@ def dop_all_anew(base: Model, models: list[Model], ridge: float = 1e-3) -> Model
 
 
 def ties_at_once(base: Model, models: list[Model], share: float = 0.2) -> Model:
-    """TIES-Merging (arXiv 2306.01708) with all models at hand, plainly: trim, elect signs, mean of those that agree.
+    """TIES-Merging (arXiv 2306.01708) of all models: trim, elect signs, average the entries that agree.
 
     Args:
-        share: of every task vector's entries that stay.
+        share: of the entries of each task vector, the largest, that are kept.
     """
 
     def flat(model: Model) -> Tensor:

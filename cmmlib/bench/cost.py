@@ -1,9 +1,9 @@
-"""``python -m cmmlib.bench.cost``: what one more model costs, against the number of models that have been merged.
+"""``python -m cmmlib.bench.cost``: what one more model costs, against the number of models merged so far.
 
-Seconds, bytes kept until the next model, and peak memory, at the shapes of CLIP's vision towers: methods that keep a state
-of constant size, against methods that need all models at once and merge anew (`cmmlib.bench.arrivals`).  The models are the
-random towers of `cmmlib.bench.random_towers`, made from their number when they arrive.  Each method lives in a process of
-its own; they take turns.  Needs Linux, where a process can be asked for its peak memory.
+It measures seconds, bytes kept until the next model, and peak memory, at the shapes of CLIP's vision towers, of methods that
+keep a state of constant size and of methods that merge all models again (`cmmlib.bench.arrivals`).  The models are random
+towers (`cmmlib.bench.random_towers`), made from their number when they arrive.  Each method has its own process, and the
+methods take turns.  It needs Linux, which reports the peak memory of a process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .timing import forget_peak, resident, seconds
 
 
 class Cost(NamedTuple):
-    """Of one more model: seconds, bytes kept until the next, and at the peak those and what the work takes on top."""
+    """The cost of one more model: seconds, bytes kept until the next one, and peak bytes, which include those kept."""
 
     seconds: float
     kept: int
@@ -41,7 +41,7 @@ _HERE: dict[str, Any] = {}  # of this worker process
 
 def _start(label: str, backbone: str, layers: int, threads: int) -> None:
     torch.set_num_threads(threads)
-    torch.linalg.eigh(torch.eye(2))  # libraries load themselves on first use: not the method's memory
+    torch.linalg.eigh(torch.eye(2))  # loads libraries, whose memory is not the method's
     base = random_base(backbone, layers)
     _HERE.update(merging=merging(label, base), before=resident("VmRSS"), base=base)
 
@@ -51,15 +51,24 @@ def _add(number: int, repeats: int) -> Cost:
     size = sum(tensor.nbytes for tensor in model.values())
     forget_peak()
     work = method.arrive(model)
-    taken = min(seconds(work) for _ in range(repeats))  # what the machine's other work adds is not the method's
-    arriving = 0 if method.keeps_models else size  # where models are kept, the new one is among them
+    taken = min(seconds(work) for _ in range(repeats))  # the fastest, which other work on the machine slows down least
+    arriving = 0 if method.keeps_models else size  # the new model counts only if the method keeps it
     return Cost(taken, method.kept, resident("VmHWM") - _HERE["before"] - arriving)
 
 
 def measure(labels: list[str], backbone: str, layers: int, models: int, threads: int, repeats: int) -> pd.DataFrame:
-    """One row per method and number of models: ``method``, ``models``, ``seconds``, ``kept_bytes``, ``peak_bytes``.
+    """Measure methods as models arrive.
 
-    ``peak_bytes`` is resident memory at its highest beyond that of the process with the pretrained and the new model.
+    Args:
+        labels: of the methods, see `cmmlib.bench.arrivals.merging`.
+        layers: number of transformer layers.
+        models: number of models.
+        repeats: of every step; the fastest counts.
+
+    Returns:
+        Columns ``method``, ``models``, ``seconds``, ``kept_bytes`` and ``peak_bytes``, one row per method and number of
+        models.  ``peak_bytes`` is the peak of resident memory above that of a process with the pretrained model; the new
+        model counts only if the method keeps it.
     """
     context = multiprocessing.get_context("spawn")
     pools = {label: ProcessPoolExecutor(1, context, _start, (label, backbone, layers, threads)) for label in labels}
@@ -77,7 +86,12 @@ def measure(labels: list[str], backbone: str, layers: int, models: int, threads:
 
 
 def picture(costs: pd.DataFrame, model_bytes: int) -> Figure:
-    """Seconds, bytes kept and peak against the number of models, a line per method."""
+    """Draw seconds, bytes kept and peak bytes against the number of models, a line per method.
+
+    Args:
+        costs: from `measure`.
+        model_bytes: size of one model, the unit of memory.
+    """
     with figures.paper_style():
         figure, axes = plt.subplots(1, 3, figsize=(2.2 * figures.COLUMN_WIDTH, 2.2))
         colors = iter(("#777777", "#CC79A7"))
@@ -86,7 +100,7 @@ def picture(costs: pd.DataFrame, model_bytes: int) -> Figure:
                 style: dict[str, Any] = {"color": next(colors), "linestyle": ":", "marker": "x"}
             else:
                 style = figures.line_style(str(label))
-            style |= {"markevery": (number % 4, 4)}  # where lines coincide the markers of each are seen
+            style |= {"markevery": (number % 4, 4)}  # so that the markers of lines that coincide can be seen
             axes[0].plot(part.models, part.seconds, label=label, **style)
             axes[1].plot(part.models, part.kept_bytes / model_bytes, **style)
             axes[2].plot(part.models, part.peak_bytes / model_bytes, **style)
@@ -102,7 +116,7 @@ def picture(costs: pd.DataFrame, model_bytes: int) -> Figure:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, print, and write the numbers and the picture."""
+    """Measure, print, and write the numbers and the figure."""
     parser = argparse.ArgumentParser(prog="python -m cmmlib.bench.cost", description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", choices=BACKBONES, default="ViT-B/32")
     parser.add_argument("--layers", type=int, default=1, help="transformer layers, beside the embeddings")

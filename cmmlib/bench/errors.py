@@ -1,4 +1,4 @@
-"""How far results are from those of float64."""
+"""Errors of results, against float64."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ def relative(ours: Tensor, reference: Tensor) -> float:
 
 
 def cleaning_errors(merged: Tensor, tau: Tensor) -> tuple[float, float]:
-    """The cleaned task vector's relative distance to float64's: ours, and that of the published algorithm."""
+    """Relative errors of the cleaned task vector against float64: ours, and the published algorithm's."""
     exact = published_clean(tau.double(), merged.double())
     ours = opcm.clean(tau, merged, alpha=0.5, zero_diagonal=True)
     return relative(ours, exact), relative(published_clean(tau, merged), exact)
 
 
 def stationarity(old: Tensor, new: Tensor, a: float = 0.8) -> float:
-    """‖a ∇L_0 + (1 − a) ∇L_1‖ at our minimiser over that at the average, in float64 with the factors of an SVD."""
+    """The error of DOP-exact: ‖a ∇L_0 + (1 − a) ∇L_1‖ at our minimiser over that at the average of ``old`` and ``new``.
+
+    The gradients are computed in float64 from an SVD.
+    """
     first, second = (quadratic(d, "uv", 0.99999, dtype=torch.float64) for d in (old, new))
     x, _ = solve_exact(first, second, a)
     total = [torch.zeros_like(old, dtype=torch.float64) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""The floor: nothing but the factorisations and products without which a method cannot do, called directly."""
+"""The floor: only the factorisations and products that a method needs, called directly."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ..methods.spectral import cross_gram, gram, outer
 
 
 def floor_opcm(merged: Tensor, tau: Tensor) -> None:
-    """A Gram matrix and its eigendecomposition in float64, and the products by the cheapest route known for the shape.
+    """OPCM: a Gram matrix and its eigendecomposition in float64, and the products of the cheapest known route.
 
-    Wide: τ Aᵀ, one m³ product with U on each side of it, and one with A in float32.  Else: Uᵀ A, Uᵀ τ, and one in float32.
+    For a wide weight (n ≥ 2m) the products are τ Aᵀ, two of m³ with U, and one with A in float32.  Otherwise they are Uᵀ A,
+    Uᵀ τ, and one in float32.
     """
     a, tau = (t if t.shape[0] <= t.shape[1] else t.T for t in (merged, tau))
     _, u = torch.linalg.eigh(gram(a))
@@ -26,10 +27,11 @@ def floor_opcm(merged: Tensor, tau: Tensor) -> None:
 
 
 def floor_dop_exact(old: Tensor, new: Tensor) -> None:
-    """One eigendecomposition per side of the equation, one right-hand side, the products of the solve.
+    """DOP-exact: one eigendecomposition per side of the equation, its right-hand side, and the products of the solve.
 
-    Square: one more per task vector, whose smallest singular values the rank cuts.  Wide: the coordinates in the common
-    span, by Cholesky, and the way back; the large side then has the dimension 2m.  The reported losses are not in it.
+    A weight that is not wide (n < 2m) needs one more eigendecomposition per task vector, since the rank cuts the smallest
+    singular values.  A wide one is solved in the common span of dimension 2m, whose coordinates come from a Cholesky
+    factorisation.  The reported losses are not included.
     """
     old, new = (t if t.shape[0] <= t.shape[1] else t.T for t in (old, new))
     m, n = old.shape
@@ -51,7 +53,7 @@ def floor_dop_exact(old: Tensor, new: Tensor) -> None:
 
 
 def floor_dop_step(old: Tensor, new: Tensor) -> Callable[[], None]:
-    """The products of one of Adam's steps: P_0 E, P_1 E, E Q_0, E Q_1; on the large side by thin factors."""
+    """The products of one step of Adam: P_0 E, P_1 E, E Q_0 and E Q_1, with thin factors on the large side."""
     m, n = sorted(old.shape)
     e, p, v = torch.randn(m, n), torch.randn(m, m), torch.randn(n, m)
 

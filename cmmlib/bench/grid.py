@@ -1,7 +1,7 @@
 """``python -m cmmlib.bench.grid``: the same sequences one after the other, in local processes, and on Ray.
 
-On the mini suite, each from an empty store.  What workers need to start is measured apart: they first do a few short
-sequences.  ``--cluster`` instead simulates a Ray cluster by several nodes on this machine, of which one is killed.
+They run on the mini suite, each time from an empty store.  The start-up of the workers is measured separately, with a few
+short sequences.  ``--cluster`` instead simulates a Ray cluster of several nodes on this machine, and kills one of them.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ ROWS: Rows = {"OPCM": ("opcm", {}), "MagMax": ("magmax", {}), "DOP-exact": ("dop
 
 
 class Way(NamedTuple):
-    """Of doing sequences: how many workers there are, and how to open it on a store."""
+    """A way to run sequences: its number of workers, and how to open it on a store."""
 
     workers: int
     open: Callable[[Results], AbstractContextManager[Submit]]
 
 
 def compare(runs: list[Run], jobs: int, rounds: int, folder: Path) -> None:
-    """Seconds, speed-up and overhead of each way, in turn, round after round; the median over rounds."""
+    """Print the seconds, speed-up and overhead of each way: medians over rounds, in each of which all ways take turns."""
     counts = sorted({1, jobs})
     ways = {f"serial, threads: {n}": Way(1, partial(one_after_the_other, n)) for n in counts}
     for name, ray in (("processes", None), ("Ray", "local")):
@@ -63,7 +63,7 @@ def compare(runs: list[Run], jobs: int, rounds: int, folder: Path) -> None:
             statistics.median(seconds[name]),
             statistics.median(s / t for s, t in zip(alone, seconds[name], strict=True)),
             statistics.median(s / t for s, t in zip(equal, seconds[name], strict=True)),
-            # of all workers together, what is more than one process with one thread needs
+            # the time of all workers together above that of one process with one thread
             statistics.median(1000 * (way.workers * t - s) / len(runs) for s, t in zip(alone, seconds[name], strict=True)),
             "yes" if found[name] == found[f"serial, threads: {counts[0]}"] else "NO",
         )

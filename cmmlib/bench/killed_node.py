@@ -1,4 +1,4 @@
-"""A grid on a simulated Ray cluster of which one node is killed: ``python -m cmmlib.bench.grid --cluster``."""
+"""A grid on a simulated Ray cluster, one node of which is killed: ``python -m cmmlib.bench.grid --cluster``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .sequences import BACKBONE, SUITE, scores
 
 
 def survive(runs: list[Run], nodes: int, folder: Path) -> None:
-    """A grid on several simulated nodes, undisturbed and with one of them killed when a third of the scores is there."""
+    """Run a grid on simulated nodes, undisturbed and with one node killed after a third of the scores, and print both."""
     from ray.cluster_utils import Cluster
 
     serial = Results(folder / "serial.sqlite")

@@ -1,8 +1,8 @@
-"""What `cmm add` takes for a ViT-L/14 vision tower (1.2 GB of float32): peak resident memory and time, model by model.
+"""Peak resident memory and time of `cmm add` for a ViT-L/14 vision tower (1.2 GB of float32), model by model.
 
     python -m cmmlib.bench.memory FOLDER [--models 10] [--layers 24] [--method opcm] [--set P=VALUE]
 
-Weights are random in the real shapes.  Needs 1.2 GB on disk for the base, the model under way and two generations each.
+Weights are random, in the real shapes.  Needs 1.2 GB of disk each for the base, the new model and two generations.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import sys
 import time
 from pathlib import Path
 
-# Nothing heavy may be imported here: Linux counts what a process was at its largest as what its children start with
+# Import nothing heavy here: on Linux a child's peak memory starts at that of the process that forks it
 
 
 def write_tower(folder: Path, seed: int, layers: int, *base: Path) -> None:
-    """`cmmlib.bench.tower_folder.write_tower`, in a process of its own."""
+    """Run `cmmlib.bench.tower_folder.write_tower` in its own process."""
     arguments = map(str, (folder, seed, layers, *base))
     subprocess.run([sys.executable, "-m", "cmmlib.bench.tower_folder", *arguments], check=True)
 
 
 def measured(*command: str) -> tuple[float, float, float]:
-    """(peak resident MB, CPU seconds, seconds) of a fresh process."""
+    """Run Python with these arguments in a fresh process: (peak resident MiB, CPU seconds, seconds)."""
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
     _, code, usage = os.wait4(process.pid, 0)
@@ -35,7 +35,7 @@ def measured(*command: str) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Measure, and print what was found."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--models", type=int, default=10)

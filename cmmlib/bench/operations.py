@@ -1,4 +1,4 @@
-"""Where the time of a merge goes: factorisations, products and the rest, operation by operation."""
+"""How the time of a merge is spent, by kind of operation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ PRODUCTS = ("mm", "addmm", "addmm_", "bmm", "baddbmm")
 
 
 class Clock(TorchDispatchMode):
-    """CPU seconds by kind of all operations of this thread.  (`torch.profiler` does not tell float32 from float64.)"""
+    """Measures the CPU seconds of this thread by kind of operation.
+
+    `torch.profiler` does not distinguish float32 from float64.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,9 +41,9 @@ class Clock(TorchDispatchMode):
 
 
 def profiled(work: Callable[[], Any]) -> dict[str, float]:
-    """CPU seconds of ``work`` on one thread by `KINDS`; all factorisations count as eigh, what Python does as rest.
+    """CPU seconds of ``work`` on one thread, by `KINDS`.
 
-    What else runs on the machine costs no CPU time, so these hold on a busy one too.
+    All factorisations count as eigh, and Python's own time as rest.  Other work on the machine is not counted.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Where one thread's time goes, and the largest speed-up over the published algorithm that this leaves."""
+"""How one thread's time is spent, and the largest possible speed-up over the published algorithm."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ FLOORS = {"OPCM": floor_opcm, "DOP-exact": floor_dop_exact}
 
 
 def profile(towers: Towers, rows: list[Row], threads: int) -> str:
-    """Per method, the CPU seconds of one thread by kind of operation, over the floor's, and the bounds that follow.
-
-    ``rows`` are those of the methods' measurements, to which the numbers are added.
+    """A table of one thread's CPU seconds by kind of operation, their ratio to the floor's, and bounds on the speed-up.
 
     Args:
-        threads: over which the bounds spread the seconds of one.
+        rows: the measurements of the methods; the numbers are added to them.
+        threads: number of threads that the bounds spread one thread's seconds over.
     """
     head = ["one thread", "CPU s", *KINDS, "over floor", "bound", "eigh's alone"]
     lines = [_line(towers, row, threads) for row in rows if row["method"] in SETTINGS]
@@ -44,7 +43,7 @@ def step_profile(towers: Towers, method: str, params: dict[str, Any]) -> dict[st
 
 def _line(towers: Towers, row: Row, threads: int) -> list[str]:
     method, params = SETTINGS[row["method"]]
-    step_profile(towers.corners(), method, params)  # what is imported on first use is not the method's time
+    step_profile(towers.corners(), method, params)  # first-use imports are not the method's time
     spent = step_profile(towers, method, params)
     total = sum(spent.values())
     row["profile"] = spent
@@ -52,7 +51,7 @@ def _line(towers: Towers, row: Row, threads: int) -> list[str]:
         pairs = towers.pairs()
         row["cpu_over_floor"] = total / sum(profiled(lambda: [floor(*pair) for pair in pairs]).values())
     bounds = []
-    if "baseline_seconds" in row and row["method"] != "DOP (Adam)":  # that one ran 10 of 200 steps
+    if "baseline_seconds" in row and row["method"] != "DOP (Adam)":  # it runs only 10 of 200 steps here
         for needed in (KINDS[:3], KINDS[:1]):
             bounds.append(row["baseline_seconds"] * threads / sum(spent[kind] for kind in needed))
     return [

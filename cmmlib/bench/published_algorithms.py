@@ -1,4 +1,4 @@
-"""The published algorithms, plainly: the baselines of the benchmark."""
+"""Plain implementations of the published algorithms, the baselines of the benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .random_towers import Model, is_linear
 
 
 def published_clean(tau: Tensor, merged: Tensor, alpha: float = 0.5) -> Tensor:
-    """OPCM's projection as printed, by a full SVD in the matrices' own dtype."""
+    """OPCM's projection as printed, by a full SVD in the matrices' own data type."""
     u, s, vt = torch.linalg.svd(merged, full_matrices=True)
     projected = u.T @ tau @ vt.T
     r = int((s.cumsum(0) / s.sum() > alpha).int().argmax())
@@ -26,10 +26,13 @@ def published_opcm(merged: Model, tau: Model) -> Model:
 
 
 def published_dop(old: Tensor, new: Tensor, steps: int) -> tuple[Tensor, float, float]:
-    """DOP on one layer by autograd and Adam: the result, the seconds of the two SVDs, the seconds of one step.
+    """DOP on one layer by autograd and Adam, as the published code does it.
 
-    As the published code does it: the losses with S as a diagonal matrix, one backward pass for each, and a second
-    forward and backward pass for their weighted sum.
+    S is a diagonal matrix in the losses.  Each step takes one backward pass per loss, and a second forward and backward
+    pass for their weighted sum.
+
+    Returns:
+        The result, the seconds of the two SVDs, and the seconds of one step.
     """
     start = time.perf_counter()
     factors = []

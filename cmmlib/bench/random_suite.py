@@ -1,4 +1,4 @@
-"""A suite of random images, to measure scoring with."""
+"""A suite of random images, for measuring the speed of scoring."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ TASK = Task("random", ("a", "b"), ("{}",))
 
 
 class RandomSuite:
-    """One test set of random images, on the base in a folder, whose own tower is the only one.
+    """One test set of random images, and one backbone whose only tower is the base's.
 
     Args:
-        base: the folder.
-        count: how many images there are.
+        name: of the suite and of its backbone.
+        base: folder of the CLIPModel.
+        count: number of images.
         height, width: of the images, in pixels.
-        kind: the format of their files, JPEG or PNG.
-        key: names the images among those that are kept prepared.
+        kind: format of the image files, "JPEG" or "PNG".
+        key: the test set's key, see `cmmlib.suites.suite.Suite.test_set_key`.
+        precision: see `cmmlib.suites.suite.Suite.precision`.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class RandomSuite:
         self.data = datasets.Dataset.from_dict(columns, features=features)
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
-        """See `cmmlib.suites.suite.Suite`, as for all that follow."""
+        """See `cmmlib.suites.suite.Suite`, for this and all following methods."""
         return (TASK.name,)
 
     def base(self, backbone: str) -> str:
@@ -82,7 +84,7 @@ class RandomSuite:
 
 
 def clip_base(folder: Path) -> Path:
-    """A CLIPModel with the vision tower and processor of ViT-B/32, random, and the mini suite's little text tower."""
+    """Write a random CLIPModel into a new folder: ViT-B/32's vision tower and processor, the mini suite's text tower."""
     shutil.copytree(MiniSuite().base(MiniSuite().backbones[0]), folder)
     config = json.loads((folder / "config.json").read_text()) | {"vision_config": {}, "projection_dim": 512}
     config["text_config"]["projection_dim"] = 512

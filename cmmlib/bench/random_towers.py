@@ -11,7 +11,7 @@ from torch import Tensor
 
 Model = dict[str, Tensor]
 Pair = tuple[Tensor, Tensor]
-"""What is merged so far, and the next task vector, of one weight."""
+"""The merged task vector so far and the next task vector of one weight."""
 
 BACKBONES = {"ViT-B/32": (768, 12, 32), "ViT-B/16": (768, 12, 16), "ViT-L/14": (1024, 24, 14)}  # width, depth, patch
 LINEAR = ["*_proj.weight", "*.fc?.weight"]
@@ -25,16 +25,16 @@ class Towers(NamedTuple):
     second: Model
 
     def task_vectors(self) -> tuple[Model, Model]:
-        """Of the first and the second model."""
+        """The task vectors of the first and the second model."""
         return self._difference(self.first), self._difference(self.second)
 
     def pairs(self) -> list[Pair]:
-        """Those of the linear weights, in the order of the model."""
+        """The pairs of task vectors of the linear weights, in the order of the model."""
         merged, tau = self.task_vectors()
         return [(merged[name], tau[name]) for name in self.base if is_linear(name)]
 
     def corners(self) -> Towers:
-        """The first eight rows and columns of every parameter."""
+        """The same models cut to the first eight rows, and of matrices the first eight columns, of every parameter."""
         return Towers(*({k: t[:8, :8] if t.ndim == 2 else t[:8] for k, t in model.items()} for model in self))
 
     def _difference(self, model: Model) -> Model:
@@ -68,10 +68,10 @@ def shapes(backbone: str, layers: int) -> dict[str, tuple[int, ...]]:
 
 
 def task_vector(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """A sum of min(m, n)/8 random rank-one terms whose lengths fall like 1/i, and white noise.
+    """A random task vector.  For a matrix, a sum of min(m, n)/8 rank-one terms, the i-th of length about 1/i, and noise.
 
-    The largest singular value of the noise is a tenth of the first term's; entries are of the size that fine-tuning
-    gives, about 1e-4.
+    The largest singular value of the white noise is a tenth of the first term's.  Entries have the size of those of
+    fine-tuning, about 1e-4.  Parameters of other dimensions are white noise only.
     """
     noise = torch.randn(shape, generator=generator)
     if len(shape) != 2:

@@ -1,8 +1,7 @@
-"""``python -m cmmlib.bench.scoring``: scoring one tower against several in one pass, making the image cache, reading it.
+"""``python -m cmmlib.bench.scoring``: the speed of scoring several towers in one pass, and of making and reading images.
 
-Random images and random towers, with the shapes of the mini suite and of CLIP's ViT-B/32 at 224 pixels.  What is
-compared is measured in turn, round after round, so that a busy machine slows all of it alike; ratios are those within a
-round.
+Images and towers are random, with the shapes of the mini suite and of CLIP's ViT-B/32 at 224 pixels.  In each round all
+variants take turns, so that a busy machine slows them alike; ratios are taken within a round.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ WORKERS = (1, 2)
 
 
 def compared(works: Mapping[Key, Work], rounds: int) -> tuple[dict[Key, float], dict[Key, float]]:
-    """Median seconds of each, and its median ratio to the first within a round; one round before does not count."""
+    """Median seconds of each, and the median of its ratio to the first within a round, after a round that is not counted."""
 
     def prepared(work: Work) -> Prepare:
         return lambda: work
@@ -45,7 +44,7 @@ def compared(works: Mapping[Key, Work], rounds: int) -> tuple[dict[Key, float], 
 
 
 def bench_towers(suite: RandomSuite, device: str, batch: int | None, rounds: int) -> list[list]:
-    """Images times towers per second, by the number of towers that are scored in one pass."""
+    """Table rows: images times towers per second, by the number of towers that are scored in one pass."""
     scorer = ZeroShotScorer(suite, suite.name, device=device, batch_size=batch)
     own = scorer.own_tower
     towers = {i: {name: tensor + 1e-4 for name, tensor in own.items()} for i in range(max(TOWERS))}
@@ -60,7 +59,7 @@ def bench_towers(suite: RandomSuite, device: str, batch: int | None, rounds: int
 
 
 def bench_building(suite: RandomSuite, rounds: int) -> list[list]:
-    """Images prepared per second, by the number of threads."""
+    """Table rows: images prepared per second, by the number of threads."""
     processor = ZeroShotScorer(suite, suite.name).processor
 
     def work(workers: int) -> Work:
@@ -77,7 +76,7 @@ def bench_building(suite: RandomSuite, rounds: int) -> list[list]:
 
 
 def bench_reading(suite: RandomSuite, rounds: int) -> list[list]:
-    """Prepared images read per second."""
+    """Table rows: prepared images read per second."""
     scorer = ZeroShotScorer(suite, suite.name)
     images = TestImages(suite, TASK.name, scorer.processor)
     count = len(images.labels)

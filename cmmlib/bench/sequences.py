@@ -1,4 +1,4 @@
-"""Sequences of the mini suite, done one after the other or by the grid's workers."""
+"""Running sequences of the mini suite one after the other or by the grid's workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Submit = Callable[[Run], Future[None]]
 
 @contextmanager
 def one_after_the_other(threads: int, store: Results) -> Iterator[Submit]:
-    """No workers: this process, with so many threads."""
+    """Run sequences in this process, with this number of threads."""
     scorer, before = ZeroShotScorer(SUITE, BACKBONE), torch.get_num_threads()
 
     def submit(run: Run) -> Future[None]:
@@ -42,7 +42,7 @@ def one_after_the_other(threads: int, store: Results) -> Iterator[Submit]:
 
 @contextmanager
 def by_workers(ray: str | None, jobs: int, runs: list[Run], store: Results) -> Iterator[Submit]:
-    """The grid's workers: local processes, or Ray's at an address."""
+    """Run sequences on the grid's workers: local processes, or Ray's if ``ray`` gives an address."""
     with engine(ray, SUITE, BACKBONE, runs, store, jobs, "cpu") as (_, submit, _):
         yield submit
 
@@ -60,5 +60,5 @@ def timed(submit: Submit, runs: list[Run]) -> float:
 
 
 def scores(store: Results) -> list[tuple]:
-    """What a store holds, without when it was measured."""
+    """The rows of a store, without the times of measurement."""
     return sorted(map(tuple, store.frame().drop(columns=["measured", "accuracy"]).values.tolist()))

@@ -1,4 +1,4 @@
-"""One merge step of every method: ours, the published algorithm and the floor, each timed in turn in one run."""
+"""One merge step of every method: ours, the published algorithm and the floor, timed in turn in one run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ ELEMENTWISE = ("weight_average", "task_arithmetic", "magmax", "ties")
 
 
 def first_merged(towers: Towers, method: str, **params: Any) -> ContinualMerger:
-    """A merger that has merged the first model and not yet the second."""
+    """A merger that has merged the first model."""
     return ContinualMerger(towers.base, method, linear=LINEAR, **params).add(towers.first)
 
 
 def second_added(towers: Towers, method: str, **params: Any) -> Prepare:
-    """What is measured of ours: merging the second model."""
+    """Our measured work: merging the second model."""
 
     def prepare() -> Work:
         merger = first_merged(towers, method, **params)
@@ -36,13 +36,13 @@ def second_added(towers: Towers, method: str, **params: Any) -> Prepare:
 
 
 def bench_elementwise(towers: Towers, repeats: int) -> list[Row]:
-    """The methods that do nothing but pass over the weights."""
+    """Measure the methods that work elementwise."""
     found = measured({method: second_added(towers, method) for method in ELEMENTWISE}, repeats)
     return [row(method, found[method]) for method in ELEMENTWISE]
 
 
 def bench_opcm(towers: Towers, repeats: int) -> list[Row]:
-    """OPCM, with the error of the cleaned task vectors, the worst over shapes."""
+    """Measure OPCM, and the largest error of a cleaned task vector over the shapes."""
     pairs = towers.pairs()
     merged, tau = towers.task_vectors()
     found = measured(
@@ -58,14 +58,14 @@ def bench_opcm(towers: Towers, repeats: int) -> list[Row]:
 
 
 def bench_dop(towers: Towers, repeats: int, steps: int, baseline_steps: int) -> list[Row]:
-    """DOP by Adam and exactly.
+    """Measure DOP, by Adam and exactly.
 
     Args:
-        steps: how many of Adam's `STEPS` ours runs; the seconds of the rest are extrapolated linearly.
+        steps: how many of the `STEPS` of Adam our solver runs; its seconds are extrapolated linearly to all.
         baseline_steps: the same for the published algorithm.
     """
     pairs = towers.pairs()
-    published: list[list[tuple[Tensor, float, float]]] = []  # of every round, of every layer
+    published: list[list[tuple[Tensor, float, float]]] = []  # [rounds][layers]
 
     def all_steps(step: Work) -> None:
         for _ in range(steps):
@@ -87,7 +87,8 @@ def bench_dop(towers: Towers, repeats: int, steps: int, baseline_steps: int) -> 
         },
         repeats,
     )
-    seconds_each = [sum(svd + STEPS * step for _, svd, step in layers) for layers in published[1:]]  # the first: memory
+    # the first round only measures memory
+    seconds_each = [sum(svd + STEPS * step for _, svd, step in layers) for layers in published[1:]]
     baseline = Measured(statistics.median(seconds_each), found["baseline"].mib)
     step = (found["ours"].seconds - found["setup"].seconds) / steps
     ours = Measured(found["setup"].seconds + STEPS * step, found["ours"].mib)
@@ -110,7 +111,7 @@ def bench_dop(towers: Towers, repeats: int, steps: int, baseline_steps: int) -> 
 
 
 def trajectory_difference(towers: Towers, published: list[Tensor], steps: int) -> float:
-    """The largest difference between our weights and the published algorithm's after so many of Adam's steps."""
+    """The largest difference between our weights and the published algorithm's after ``steps`` steps of Adam."""
     merger = first_merged(towers, "dop", num_steps=steps, reference_compat=True)
     weights = merger.add(towers.second).merged()
     ends = zip(filter(is_linear, towers.base), published, strict=True)

@@ -1,4 +1,4 @@
-"""What was measured, a line per method."""
+"""The table of measurements, a line per method."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tabulate import tabulate
 from .timing import Measured
 
 Row = dict[str, Any]
-"""``method``, what is known of it, under names of `COLUMNS`, and ``extrapolated``: those names that were not run in full."""
+"""``method``; measured numbers, named as in `COLUMNS`; and ``extrapolated``, the names of numbers that are extrapolated."""
 
 COLUMNS = {
     "seconds": ".3g",
@@ -26,7 +26,7 @@ COLUMNS = {
 
 
 def row(method: str, ours: Measured, baseline: Measured | None = None, floor: Measured | None = None, **more: Any) -> Row:
-    """A row of `table`, with the ratios of ours to the published algorithm and to the floor where these were measured."""
+    """A row of `table`, with the ratios to the published algorithm and to the floor if these were measured."""
     found: Row = {"method": method, "seconds": ours.seconds, "peak_mib": ours.mib}
     if baseline is not None:
         found |= {"baseline_seconds": baseline.seconds, "speedup": baseline.seconds / ours.seconds}
@@ -37,7 +37,7 @@ def row(method: str, ours: Measured, baseline: Measured | None = None, floor: Me
 
 
 def table(rows: list[Row]) -> str:
-    """One line per method; seconds, MiB, ratios; a star where a number was extrapolated."""
+    """A text table with a line per method; a star marks extrapolated numbers."""
 
     def cell(row: Row, key: str, form: str) -> str:
         star = "*" if key in row.get("extrapolated", ()) else ""

@@ -1,4 +1,4 @@
-"""Seconds and memory of a piece of work.  Memory is read from ``/proc``, which Linux alone has."""
+"""Seconds and memory of a piece of work.  Memory is read from ``/proc``, which only Linux has."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from typing import NamedTuple, TypeVar
 Key = TypeVar("Key", bound=Hashable)
 Work = Callable[[], object]
 Prepare = Callable[[], Work]
-"""Does what is not to be measured, and returns the work that is."""
+"""Does the preparation, which is not measured, and returns the work to measure."""
 
 MIB = 1 << 20
 
 
 class Measured(NamedTuple):
-    """What one piece of work costs: seconds, and the growth of resident memory at its highest in MiB."""
+    """The cost of a piece of work: seconds, and peak growth of resident memory in MiB (NaN if not measured)."""
 
     seconds: float
     mib: float = math.nan
 
 
 def seconds(work: Work) -> float:
-    """Wall clock of one call."""
+    """Wall-clock seconds of one call."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def resident(field: str) -> int:
-    """Resident memory of this process in bytes: ``VmRSS`` now, ``VmHWM`` at its highest since `forget_peak`.
+    """Resident memory of this process in bytes: now for ``VmRSS``, the peak since `forget_peak` for ``VmHWM``.
 
     Raises:
         OSError: the system has no ``/proc``.
@@ -42,7 +42,7 @@ def resident(field: str) -> int:
 
 
 def forget_peak() -> None:
-    """Have ``VmHWM`` start anew from what is resident now.
+    """Reset ``VmHWM`` to the present resident memory.
 
     Raises:
         OSError: the system has no ``/proc``.
@@ -52,9 +52,9 @@ def forget_peak() -> None:
 
 
 def peak_mib(work: Work) -> float:
-    """Growth of the resident set at its highest while ``work`` runs, in MiB; NaN where the system cannot tell."""
+    """Peak growth of resident memory while ``work`` runs, in MiB; NaN if the system cannot tell."""
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # else what the one before has freed is there to be used
+        ctypes.CDLL(None).malloc_trim(0)  # else the work could reuse memory that earlier work has freed
         forget_peak()
     except (OSError, AttributeError):
         work()
@@ -65,7 +65,7 @@ def peak_mib(work: Work) -> float:
 
 
 def in_turn(prepared: Mapping[Key, Prepare], rounds: int) -> dict[Key, list[float]]:
-    """Seconds of each, round after round: a machine that is busy for a while slows all of them alike."""
+    """Seconds of each in every round.  All take turns, so that a machine that is busy for a while slows them alike."""
     times: dict[Key, list[float]] = {key: [] for key in prepared}
     for _ in range(rounds):
         for key, prepare in prepared.items():
@@ -76,7 +76,7 @@ def in_turn(prepared: Mapping[Key, Prepare], rounds: int) -> dict[Key, list[floa
 def measured(prepared: Mapping[Key, Prepare], rounds: int) -> dict[Key, Measured]:
     """Median seconds and peak memory of each, `in_turn`.
 
-    Memory is taken in a first round that is not timed: pages that are new to the process cost time.
+    Memory is measured in a first round that is not timed, since pages that are new to the process cost time.
     """
     peaks = {key: peak_mib(prepare()) for key, prepare in prepared.items()}
     return {key: Measured(statistics.median(times), peaks[key]) for key, times in in_turn(prepared, rounds).items()}

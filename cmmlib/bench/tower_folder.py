@@ -1,6 +1,6 @@
-"""``python -m cmmlib.bench.tower_folder FOLDER SEED LAYERS [BASE]``: a random ViT-L/14 vision tower as transformers has it.
+"""``python -m cmmlib.bench.tower_folder FOLDER SEED LAYERS [BASE]``: write a random ViT-L/14 tower for transformers.
 
-It has a process of its own so that the one which measures memory (`cmmlib.bench.memory`) stays small.
+It runs in its own process, so that the process that measures memory (`cmmlib.bench.memory`) stays small.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VIT_L_14: dict[str, Any] = dict(
 
 
 def write_tower(folder: Path, seed: int, layers: int, base: Path | None = None) -> None:
-    """Write a random tower, or a copy of ``base`` with Gaussian noise of 2 % of its weights' scale."""
+    """Write a random tower, or ``base`` plus Gaussian noise with 2 % of the scale of its weights."""
     config = CLIPVisionConfig(num_hidden_layers=layers, **VIT_L_14)
     with torch.device("meta"):
         state = CLIPVisionModel(config).state_dict()

@@ -1,4 +1,4 @@
-"""The command ``cmm``: which function does it, exit codes and printing.  Nothing heavy is imported until it runs."""
+"""The command ``cmm``: dispatch, exit codes and printing.  Heavy imports wait until a command needs them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Result | None]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; gives the exit code."""
+    """Run the command with these arguments, by default those of the process, and return the exit code."""
     arguments = make_parser().parse_args(argv)
     warned: list[str] = []
     try:

@@ -1,4 +1,4 @@
-"""What the command ``cmm`` is called with."""
+"""The arguments of the command ``cmm``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXIT_CODES = """exit codes:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser; what it parses has a ``command``, and in ``json`` whether to answer in JSON."""
+    """Make the parser.  What it parses has ``command``, and ``json``: whether to print the result as JSON."""
     parser = argparse.ArgumentParser(
         prog="cmm",
         description="Continual model merging: models are merged as they arrive, and the papers' tables reproduced.",
@@ -49,13 +49,13 @@ def _start(parser: argparse.ArgumentParser) -> None:
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    model = "a folder, a .safetensors or .bin file, a hub id, or a LoRA adapter's"
+    model = "a folder, a .safetensors or .bin file or a hub id, of a model or of a LoRA adapter"
     parser.add_argument("state", type=Path, metavar="STATE")
     parser.add_argument("model", metavar="MODEL", help=model)
-    parser.add_argument("--name", help="what the history calls it (default: its file's or folder's name)")
+    parser.add_argument("--name", help="its name in the history (default: the name of its file or folder)")
     parser.add_argument("--revision", help="commit, branch or tag of a hub id")
     parser.add_argument("--base", help="where the base is now, if it has moved")
-    parser.add_argument("--allow-repeat", action="store_true", help="merge a model that has been merged before once more")
+    parser.add_argument("--allow-repeat", action="store_true", help="merge a model again that has been merged before")
     _actor_arguments(parser)
 
 
@@ -85,7 +85,7 @@ def _method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="opcm", help="name of the method (default: opcm)")
     parser.add_argument("--set", action="append", default=[], metavar="P=VALUE", help="a parameter of the method")
     parser.add_argument("--linear", action="append", metavar="PATTERN", help="names of linear weights")
-    parser.add_argument("--compute-dtype", metavar="DTYPE", help="float32 or float64 (default: as the base, not below)")
+    parser.add_argument("--compute-dtype", metavar="DTYPE", help="float32 or float64 (default: the base's, at least float32)")
     parser.add_argument("--reference-compat", action="store_true", help="as the published code where it leaves the paper")
 
 
@@ -103,9 +103,9 @@ def _actor_arguments(parser: argparse.ArgumentParser) -> None:
 def _reproduce(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     backbone = "of the suite; may be repeated (default: mini's first, all of clip's)"
-    everything = "all backbones; of the first, the other figures and the fair baselines too"
-    jobs = "sequences at a time (default: one per core or CUDA device, of all of a cluster)"
-    ray = "run on Ray: here, or on the cluster at ADDRESS"
+    everything = "all backbones; on the first, the other figures and the fair baselines too"
+    jobs = "sequences at a time (default: one per core or CUDA device, with --ray those of the whole cluster)"
+    ray = "run on Ray: on this machine, or on the cluster at ADDRESS"
     add("--suite", default="mini", help="mini (embedded, the default) or clip (from the hub)")
     add("--backbone", action="append", metavar="NAME", help=backbone)
     add("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
@@ -114,15 +114,15 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
     add("--jobs", type=int, metavar="N", help=jobs)
     add("--ray", nargs="?", const="local", metavar="ADDRESS", help=ray)
-    add("--device", help="where to merge and score (default: cuda where there is any, else cpu)")
+    add("--device", help="where to merge and score (default: cuda if there is a device, else cpu)")
     add("--no-check", action="store_true", help="do not compare with the committed reference run")
     add("--limit", type=int, metavar="N", help="score at most N images per task, for a quick look")
-    add("--precision", help="float32 (default) or bfloat16, in which images are scored")
+    add("--precision", help="of scoring images: float32 (default) or bfloat16")
     add("--models-dir", metavar="DIR", help="clip: models in DIR/<owner>/<name> instead of the hub's")
     add("--data-dir", metavar="DIR", help="clip: data sets in DIR/<owner>/<name> instead of the hub's")
     add("--revisions", metavar="FILE", help="clip: the revisions of another run, from its sources.csv")
 
 
 def _report(parser: argparse.ArgumentParser) -> None:
-    runs = "a folder that `reproduce` printed, as figures/mini/ViT-mini-12"
+    runs = "a folder that `reproduce` printed, such as figures/mini/ViT-mini-12"
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=runs)

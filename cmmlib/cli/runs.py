@@ -1,4 +1,4 @@
-"""What the commands on runs of the notebooks do: reproduce, report.  They print what they have made."""
+"""The commands on runs of the notebooks: reproduce and report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def reproduce(arguments: argparse.Namespace) -> None:
     """Run the notebooks, and print each backbone's table.
 
     Raises:
-        ValueError: see `cmmlib.experiments.reproduce.reproduce`.
+        ValueError, FileNotFoundError: see `cmmlib.experiments.reproduce.reproduce`.
     """
     from ..experiments.reproduce import reproduce
 
@@ -22,7 +22,7 @@ def reproduce(arguments: argparse.Namespace) -> None:
     papermill_log = logging.getLogger("papermill")
     papermill_log.setLevel(logging.INFO)
     papermill_log.addFilter(lambda record: not str(record.msg).startswith(("Executing Cell", "Ending Cell")))
-    os.environ.setdefault("TQDM_MININTERVAL", "5")  # a line of progress every few seconds, not every tenth
+    os.environ.setdefault("TQDM_MININTERVAL", "5")  # seconds; by default tqdm would print ten lines a second
     start = time.monotonic()
     names = ("limit", "precision", "models_dir", "data_dir", "revisions")
     done = reproduce(
@@ -46,7 +46,7 @@ def reproduce(arguments: argparse.Namespace) -> None:
 
 
 def report(arguments: argparse.Namespace) -> None:
-    """Write each run's page, and print its path.
+    """Write each run's report, and print its path.
 
     Raises:
         ValueError, FileNotFoundError: see `cmmlib.experiments.report.write_report`.

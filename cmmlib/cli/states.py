@@ -1,4 +1,4 @@
-"""What the commands on states do: start, add, status, export, merge.  Each gives what ``--json`` prints."""
+"""The commands on states: start, add, status, export and merge.  Each returns what ``--json`` prints."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def export(arguments: argparse.Namespace) -> Result:
 
 
 def merge(arguments: argparse.Namespace) -> Result:
-    """Merge models and write the result, without a state that lasts."""
+    """Merge models and write the result, without keeping a state."""
     from ..merging.merger import ContinualMerger
 
     require_empty(arguments.out)
@@ -62,7 +62,7 @@ def merge(arguments: argparse.Namespace) -> Result:
     parent = arguments.out.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
     sweep_leftovers(arguments.out.absolute(), "state.")
-    # in a state of its own: memory is then bounded as in `cmm add`
+    # a temporary state on disk bounds memory as in `cmm add`
     with tempfile.TemporaryDirectory(dir=parent, prefix=f".{arguments.out.name}.state.") as folder:
         merger.save(Path(folder) / "state")
         with _layer_map(arguments) as layer_map:
@@ -73,7 +73,7 @@ def merge(arguments: argparse.Namespace) -> Result:
 
 
 def _layer_map(arguments: argparse.Namespace) -> AbstractContextManager[LayerMap | None]:
-    """What the layers of a step are merged on: Ray's actors where they are asked for, else None."""
+    """A context that gives Ray actors for the layers if ``--actors`` asks for them, else None."""
     if arguments.actors is None:
         return nullcontext()
     from ..experiments.ray_layers import RayLayers
@@ -92,7 +92,7 @@ def _exported(merger: ContinualMerger, arguments: argparse.Namespace) -> Result:
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The keyword arguments of a merger that the command line asks for."""
+    """The merger's keyword arguments from the command line; ValueError for a bad ``--set`` or data type."""
     from ..methods import get_method
     from ..models.dtypes import dtype_named
 
@@ -107,7 +107,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
             params[key] = json.loads(text)
         except ValueError:
             params[key] = {"True": True, "False": False}.get(text, text)
-    get_method(arguments.method).resolve(params)  # so that none is taken for another argument of the merger
+    get_method(arguments.method).resolve(params)  # now, before they mix with the merger's own arguments
     params["reference_compat"] = arguments.reference_compat
     params["linear"] = arguments.linear
     params["compute_dtype"] = dtype_named(arguments.compute_dtype) if arguments.compute_dtype else None
@@ -115,7 +115,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _described(path: Path) -> Result:
-    """What ``state.json`` says, without the long lists of layers."""
+    """The content of ``state.json``, without the long lists of layers."""
     record = StateFolder(path).record()
     models = [{**{k: v for k, v in model.items() if k != "history"}, **model["history"]} for model in record["models"]]
     kept = ("method", "parameters", "compute_dtype", "reference_compat", "cmmlib", "torch", "base", "composition")

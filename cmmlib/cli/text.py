@@ -1,4 +1,4 @@
-"""What the commands on states answer, in words."""
+"""The results of the commands on states, as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..merging.state_json import composed
 
 
 def as_text(command: str, result: dict[str, Any]) -> str:
-    """``result`` for a reader."""
+    """The text that a command prints for its result."""
     if command == "add":
         return f"merged model {result['number']}, {result['name']!r}: ‖τ‖ = {result['task_vector_norm']:.6g}"
     if command in ("export", "merge"):

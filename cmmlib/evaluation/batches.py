@@ -1,4 +1,4 @@
-"""Test images as floats: sliced at will, or batch by batch on the device that computes."""
+"""Test images as floats: as slices, or in batches on the device that computes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ Result = TypeVar("Result")
 
 
 class Pixels:
-    """Preprocessed images of a test set, read as they are asked for: ``pixels[a:b]`` is float32 (b − a, 3, h, w)."""
+    """Preprocessed images of a test set, read when sliced: ``pixels[a:b]`` is float32 (b − a, 3, h, w) on the CPU.
+
+    Attributes:
+        shape: of all images, (n, 3, h, w).
+    """
 
     def __init__(self, images: TestImages, table: Tensor) -> None:
         self._images, self._table, self.shape = images, table, images.shape
@@ -32,10 +36,12 @@ class Pixels:
 
 
 def batches(images: TestImages, size: int, table: Tensor) -> Iterator[Tensor]:
-    """All images, float32 [at most size, 3, h, w], on the table's device; while a GPU computes, the next batch is read.
+    """All images in batches, float32 [at most size, 3, h, w], on the table's device.
+
+    While a GPU computes, the next batch is read.
 
     Args:
-        table: see `cmmlib.evaluation.preprocessing.value_table`.
+        table: `cmmlib.evaluation.preprocessing.value_table`, float32 [3, 256].
     """
     gpu = table.device.type == "cuda"
 
@@ -51,6 +57,6 @@ def batches(images: TestImages, size: int, table: Tensor) -> Iterator[Tensor]:
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``map(function, items)`` in a thread that is always one item ahead of who takes the results."""
+    """``map(function, items)`` in a thread that stays one item ahead of the caller."""
     with ThreadPoolExecutor(1) as pool:
         yield from in_order(pool, function, items, 2)

@@ -1,7 +1,7 @@
 """Zero-shot heads: class embeddings of the frozen text tower, kept on disk.
 
-They are computed on the CPU in float32, each class by a single thread, so that they do not depend on who asked first:
-a grid's worker, a notebook with all threads or a run on a GPU.
+They are computed on the CPU in float32, each class by a single thread.  So they are the same whether a grid's worker, a
+notebook with all threads or a run on a GPU computed them first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NO_CONTENT = ("transformers_version", "dtype", "torch_dtype", "_name_or_path", "
 
 
 def text_hash(clip: CLIPModel) -> str:
-    """Hash of a text tower with its projection: weights and configuration, wherever they were read from."""
+    """SHA-256 of a text tower and its projection: weights and configuration, not where they were read from."""
     config: Any = clip.config.text_config
     content = {key: value for key, value in config.to_dict().items() if key not in NO_CONTENT}
     digest = sha256(json.dumps(content, sort_keys=True, default=str).encode())
@@ -43,15 +43,17 @@ def text_hash(clip: CLIPModel) -> str:
 
 
 def class_embeddings(clip: CLIPModel, tokens: Sequence[Mapping[str, Tensor]]) -> Tensor:
-    """Class embeddings (classes, projection): every prompt embedded, normalised, averaged, normalised again.
+    """Class embeddings, float32 (classes, projection).
+
+    The embeddings of a class's prompts are normalised, averaged and normalised again (CLIP, arXiv 2103.00020, sec. 3.1.4).
+    Each class is a batch of its own, since the sums of a longer or larger batch differ in their last bits.
 
     Args:
-        tokens: per class the tokenised prompts, padded to the longest of them.  Not all classes in one batch: the sums
-            of a longer or larger batch differ in their last bits.
+        tokens: one entry per class, its tokenised prompts, padded to the longest of them.
     """
 
     def embed(prompts: Mapping[str, Tensor]) -> Tensor:
-        with torch.inference_mode():  # which is each thread's own
+        with torch.inference_mode():  # inside, because the mode is set per thread
             embedding = clip.text_projection(clip.text_model(**prompts).pooler_output)
             return normalize(embedding, dim=1).mean(0)
 
@@ -59,7 +61,7 @@ def class_embeddings(clip: CLIPModel, tokens: Sequence[Mapping[str, Tensor]]) ->
 
 
 def cached_class_embeddings(clip: CLIPModel, text: str, tokens: Sequence[Mapping[str, Tensor]]) -> Tensor:
-    """`class_embeddings`, from ``cache_dir() / "heads"`` if they are there; a damaged file is replaced.
+    """`class_embeddings`, kept in ``cache_dir() / "heads"``; a damaged file is replaced.
 
     Args:
         text: `text_hash` of ``clip``.
@@ -82,7 +84,7 @@ def _read(path: Path) -> Tensor | None:
     try:
         with safe_open(path, "pt") as file:
             head, checksum = file.get_tensor("head").clone(), file.metadata()["crc32"]
-    except Exception:  # none, or damaged: which can fail in any way
+    except Exception:  # a damaged file can fail in any reader, in any way
         return None
     return head if checksum == str(_checksum(head)) else None
 

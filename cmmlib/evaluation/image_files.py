@@ -1,7 +1,7 @@
 """The files of a preprocessed test set: written once by several threads, opened as a memory map.
 
-``pixels.npy`` (uint8 [n, 3, h, w], resized and cropped, neither rescaled nor normalised), ``labels.npy`` and
-``about.json``, which holds the checksums.
+They are ``pixels.npy`` (uint8 [n, 3, h, w], resized and cropped, neither rescaled nor normalised), ``labels.npy``
+(int64 [n]) and ``about.json``, which holds the checksums.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 BLOCK = 256  # images per checksum
-CHUNK = 32  # images that a worker prepares at a time; divides BLOCK
-QUIET_BELOW = 20_000_000  # bytes; a bar of milliseconds would land in every notebook's output
+CHUNK = 32  # images that a thread prepares at a time; divides BLOCK
+QUIET_BELOW = 20_000_000  # bytes; no progress bar below: notebooks would keep the output of a few milliseconds
 
 
 class ImageFiles(NamedTuple):
-    """What `open_images` finds."""
+    """An opened test set, see `open_images`."""
 
     pixels: np.ndarray  # uint8 [n, 3, h, w], a memory map
     labels: np.ndarray  # int64 [n]
@@ -43,7 +43,14 @@ class ImageFiles(NamedTuple):
 
 
 def images_key(test_set: str, processor: CLIPImageProcessorPil) -> str:
-    """Name of the folder of a test set's images: equal keys, equal pixels."""
+    """The name of the folder of a test set's images, 24 hexadecimal digits: equal keys, equal pixels.
+
+    Args:
+        test_set: `cmmlib.suites.suite.Suite.test_set_key`.
+
+    Raises:
+        ValueError: the processor pads.
+    """
     return sha256(json.dumps([FORMAT, test_set, shaping(processor)], sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -51,10 +58,10 @@ def write_images(folder: Path, suite: Suite, task: str, processor: CLIPImageProc
     """Write the three files into an empty folder, flushed.
 
     Args:
-        workers: threads; None for one per core, 16 at most.
+        workers: number of threads; None for one per core, at most 16.
 
     Raises:
-        OSError: no space on the disk.
+        OSError: no space left on the disk.
         ValueError: the test set is empty, or the processor gives images of different shapes.
     """
     import PIL
@@ -83,7 +90,10 @@ def write_images(folder: Path, suite: Suite, task: str, processor: CLIPImageProc
         done = 0
         for chunk in prepared(images, processor, workers or _cores()):
             if chunk.shape[1:] != shape[1:]:
-                raise ValueError(f"the image processor gives shapes {shape[1:]} and {chunk.shape[1:]}; it must crop")
+                raise ValueError(
+                    f"the image processor gives images of {task} the shapes {shape[1:]} and {chunk.shape[1:]}; it must crop "
+                    "them to one size"
+                )
             blocks[done // BLOCK] = zlib.crc32(chunk.data, blocks[done // BLOCK])
             file.write(chunk.data)
             done += len(chunk)
@@ -108,7 +118,11 @@ def write_images(folder: Path, suite: Suite, task: str, processor: CLIPImageProc
 
 
 def prepared(images: Dataset, processor: CLIPImageProcessorPil, workers: int) -> Iterator[np.ndarray]:
-    """Preprocessed images in order, at most CHUNK at a time.  Threads: decoding and resizing let go of the interpreter."""
+    """Preprocessed images in order, uint8 [at most CHUNK, 3, h, w] at a time.
+
+    Threads suffice, because decoding and resizing release the interpreter lock.  Where an image has another shape than
+    the first of its chunk, the chunk is that image alone, for `write_images` to refuse.
+    """
 
     def prepare(start: int) -> np.ndarray:
         stop = min(start + CHUNK, len(images))
@@ -121,10 +135,10 @@ def prepared(images: Dataset, processor: CLIPImageProcessorPil, workers: int) ->
 
 
 def open_images(folder: Path) -> ImageFiles:
-    """The files in a folder; labels are checked here, blocks of pixels by whoever reads them.
+    """Open the files in a folder.  Labels are verified here; the reader verifies the blocks of pixels.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError: they are missing or damaged.
+        OSError, ValueError, KeyError, TypeError: a file is missing or damaged.
     """
     about = read_json(folder / "about.json")
     labels = np.load(folder / "labels.npy", allow_pickle=False)

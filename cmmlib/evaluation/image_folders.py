@@ -1,4 +1,4 @@
-"""Making a test set's folder: by one process while the others wait, whole or not at all, and clean after a kill."""
+"""Making a test set's folder: one process makes it while others wait, and it appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 
 from ..locks import FileLock, Timeout, file_lock
 
-PATIENCE = 3  # seconds that waiting goes without saying
+PATIENCE = 3  # seconds to wait before saying so
 
 
 def make_folder(folder: Path, write: Callable[[Path], None], damaged: int | None) -> None:
-    """Have a folder made, unless another process has done so meanwhile.
+    """Make a folder, unless another process makes it first.
 
     Args:
         write: fills an empty folder.
-        damaged: `identity` of a folder that is no good and is to be replaced; None if there is none.
+        damaged: the `identity` of a damaged folder to replace; None if there is none.
     """
     with _locked(folder) as alone:
         if alone:
@@ -37,7 +37,7 @@ def make_folder(folder: Path, write: Callable[[Path], None], damaged: int | None
                 os.replace(folder, partial / "old")
             try:
                 os.replace(new, folder)
-            except OSError:  # another process was first, where there are no locks
+            except OSError:  # without locks another process may have been first
                 if not folder.exists():
                     raise
         finally:
@@ -45,7 +45,10 @@ def make_folder(folder: Path, write: Callable[[Path], None], damaged: int | None
 
 
 def identity(folder: Path) -> int | None:
-    """Tells ``pixels.npy`` from one that took its place; its time would not, as damage may change that too."""
+    """The inode of ``pixels.npy``, which tells it from a later replacement; None without that file.
+
+    Its modification time would not do, as damage may change it too.
+    """
     try:
         return (folder / "pixels.npy").stat().st_ino
     except OSError:
@@ -54,10 +57,10 @@ def identity(folder: Path) -> int | None:
 
 @contextlib.contextmanager
 def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of a folder that is being made.
+    """Take the lock of a folder that is being made; yields whether it is held.
 
-    Gives whether it is held: not where another holds it and ``wait`` is false, and not where there are no locks (some
-    network file systems); there two processes may both make the folder, and the first to finish wins.
+    It is not held if another process has it and ``wait`` is false, nor on a file system without locks (some network file
+    systems).  There two processes may both make the folder, and the first to finish wins.
     """
     lock = file_lock(folder.parent / f".{folder.name}.lock")
     try:
@@ -74,13 +77,13 @@ def _taken(lock: FileLock, folder: Path, wait: bool) -> bool:
             return False
         print(f"waiting for another process that prepares {folder}", file=sys.stderr)
         lock.acquire()
-    except OSError:  # no locks here
+    except OSError:  # a file system without locks
         return False
     return True
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed processes left of this and any other set; the lock of ``folder`` is held."""
+    """Remove what killed processes left of this and other test sets.  The caller holds the lock of ``folder``."""
     for path in folder.parent.iterdir():
         if not fnmatch.fnmatchcase(path.name, ".*.????????") or not path.is_dir():
             continue

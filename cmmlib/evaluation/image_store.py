@@ -1,7 +1,7 @@
 """Preprocessed test images on disk: made once per test set and image processor, read from a memory-mapped file.
 
-They lie in a folder each under ``cache_dir() / "images"`` (`cmmlib.evaluation.image_files`).  All of it can be made again,
-so damage is repaired after a warning and not left to the user: a long run goes on.
+Each set has a folder in ``cache_dir() / "images"`` (`cmmlib.evaluation.image_files`).  A damaged set is made again, with a
+warning, so that a long run goes on.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ class TestImages:
     """The preprocessed images of a test set.
 
     Attributes:
-        folder: where they lie.
+        folder: where they are kept.
         shape: (n, 3, h, w).
         labels: int64 [n].
     """
 
-    __test__ = False  # no test class, whatever pytest makes of the name
+    __test__ = False  # pytest would take it for a test class
 
     def __init__(self, suite: Suite, task: str, processor: CLIPImageProcessorPil, *, workers: int | None = None) -> None:
-        """Opens what is there and makes what is not, with a progress bar where that takes long.
+        """Open the images, and make them first if needed, with a progress bar for large sets.
 
         Args:
-            processor: its resizing and cropping count; rescaling and normalisation do not
+            processor: resizes and crops; its rescaling and normalisation are not applied
                 (`cmmlib.evaluation.preprocessing.value_table`).
-            workers: threads; by default one per core, 16 at most.  The result does not depend on it.
+            workers: number of threads; by default one per core, at most 16.  The result does not depend on it.
 
         Raises:
-            OSError: no space on the disk.
-            ValueError: the processor pads, or gives images of different shapes.
+            OSError: no space left on the disk.
+            ValueError: the test set is empty, or the processor pads or gives images of different shapes.
         """
         self._source = (suite, task, processor, workers)
         self.folder = cache_dir() / "images" / images_key(suite.test_set_key(task), processor)
@@ -60,10 +60,11 @@ class TestImages:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Images start … stop − 1, uint8 [stop − start, 3, h, w]: a read-only view of the file.
 
-        A block's checksum is verified when it is first read; a damaged set is made anew, with a warning.
+        The view ends at the last image.  A block's checksum is verified when it is first read; a damaged set is made again,
+        with a warning.
 
         Raises:
-            OSError: it is damaged as soon as it has been made.
+            OSError: the set is damaged again just after it was made.
         """
         stop = min(stop, len(self.labels))
         for block in range(start // BLOCK, -(-stop // BLOCK)):
@@ -72,7 +73,7 @@ class TestImages:
         return self._pixels[start:stop]
 
     def forget_verified(self) -> None:
-        """Have the checksums verified once more, as blocks are read."""
+        """Verify the checksums again as blocks are read."""
         self._verified = set[int]()
 
     def _verify(self, block: int, repair: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""How much memory is free, on a GPU or in the system."""
+"""Free memory of a GPU or of the system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def memory_to_use(device: torch.device) -> int:
-    """Bytes that models may take while they are scored: half of what a GPU has free, a quarter of what the system has."""
+    """Bytes that models may take while they are scored: half of a GPU's free memory, or a quarter of the system's."""
     if device.type == "cuda":
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return (torch.cuda.mem_get_info(device)[0] + reserved) // 2
@@ -17,7 +17,7 @@ def memory_to_use(device: torch.device) -> int:
 
 
 def available_memory() -> int:
-    """Bytes of memory that can be had without swapping, as the system says; 0 where it does not say."""
+    """Bytes of system memory available without swapping; 0 if the system does not tell."""
     with contextlib.suppress(OSError, StopIteration), open("/proc/meminfo") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
     with contextlib.suppress(AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""float32 that is float32 on a GPU too."""
+"""Full float32 precision on a GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @contextlib.contextmanager
 def no_tf32(device: torch.device) -> Iterator[None]:
-    """float32 products and convolutions in float32 on a GPU, and the user's setting afterwards."""
+    """Turn TF32 off for products and convolutions inside the block; the user's setting returns afterwards."""
     if device.type != "cuda":
         yield
         return
@@ -21,7 +21,7 @@ def no_tf32(device: torch.device) -> Iterator[None]:
     try:
         places = [(convolutions, "allow_tf32", False), (products, "allow_tf32", False)]
         before = [getattr(place, name) for place, name, _ in places]
-    except RuntimeError:  # who has used the newer switches (torch 2.9) must not touch the older ones
+    except RuntimeError:  # torch 2.9 refuses the older switches once the newer ones have been used
         places = [(place, "fp32_precision", "ieee") for place in (convolutions.conv, convolutions.rnn, products)]
         before = [getattr(place, name) for place, name, _ in places]
     try:

@@ -1,6 +1,6 @@
-"""What a CLIP image processor does, cut in two: resizing and cropping, which give bytes, and a table of what these become.
+"""A CLIP image processor in two parts: resizing and cropping, which give bytes, and a table from bytes to floats.
 
-The bytes are a quarter of the floats' size, and looking them up gives the processor's own numbers to the bit.
+Bytes take a quarter of the space of floats, and the table gives the processor's own numbers to the bit.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ SHAPING = ("do_resize", "size", "resample", "do_center_crop", "crop_size")  # al
 
 
 def shaping(processor: CLIPImageProcessorPil) -> dict[str, Any]:
-    """The part of a processor's configuration that its resizing and cropping depend on.
+    """The part of a processor's configuration that decides its resizing and cropping.
 
     Raises:
-        ValueError: it pads.
+        ValueError: the processor pads.
     """
     config = processor.to_dict()
     if config.get("do_pad"):
@@ -31,13 +31,13 @@ def shaping(processor: CLIPImageProcessorPil) -> dict[str, Any]:
 
 
 def shaped(image: Image, processor: CLIPImageProcessorPil) -> np.ndarray:
-    """An image of any mode, resized and cropped: uint8 [3, h, w]."""
+    """Resize and crop an image of any mode: uint8 [3, h, w]."""
     output = processor(image.convert("RGB"), do_rescale=False, do_normalize=False, return_tensors="np")
     return output["pixel_values"][0]
 
 
 def value_table(processor: CLIPImageProcessorPil) -> Tensor:
-    """What the processor's rescaling and normalisation make of the 256 values of each channel: float32 [3, 256]."""
+    """The rescaled and normalised value of every byte in each channel: float32 [3, 256]."""
     from PIL import Image
 
     ramp = Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 256, 3))
@@ -46,6 +46,14 @@ def value_table(processor: CLIPImageProcessorPil) -> Tensor:
 
 
 def normalised(pixels: Tensor, table: Tensor) -> Tensor:
-    """uint8 [n, 3, h, w] → float32, on their device: the processor's own numbers, to the bit, as they are looked up."""
+    """Rescale and normalise images by looking up their bytes, to the bit as the processor does.
+
+    Args:
+        pixels: uint8 [n, 3, h, w].
+        table: `value_table`, on the same device.
+
+    Returns:
+        float32 [n, 3, h, w], on that device.
+    """
     rows = torch.arange(3, dtype=torch.int32, device=pixels.device).view(3, 1, 1) * 256
     return table.flatten().index_select(0, (pixels + rows).flatten()).view(pixels.shape)

@@ -1,4 +1,4 @@
-"""The outcome of scoring one model on one test set."""
+"""The score of one model on one test set."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 
 class Score(NamedTuple):
-    """How many of a test set's images were classified right."""
+    """How many images of a test set were classified correctly, and how many there are."""
 
     correct: int
     images: int
 
     @property
     def accuracy(self) -> float:
-        """Per cent."""
+        """The share of correctly classified images, in per cent."""
         return 100 * self.correct / self.images

@@ -1,4 +1,4 @@
-"""Zero-shot scoring: a vision tower's image embeddings against class embeddings of the frozen text tower."""
+"""Zero-shot scoring: image embeddings of a vision tower against class embeddings of the frozen text tower."""
 
 from __future__ import annotations
 
@@ -29,17 +29,23 @@ Key = TypeVar("Key", bound=Hashable)
 class ZeroShotScorer:
     """Scores vision towers of one backbone on a suite's tasks.
 
-    Text tower, projections, tokenizer and image processor are the base's.  Preprocessed images and heads are kept on
-    disk (`cmmlib.evaluation.image_store`, `cmmlib.evaluation.heads`).
+    The text tower, the projections, the tokenizer and the image processor are the base's.  Preprocessed images and heads
+    are kept on disk (`cmmlib.evaluation.image_store`, `cmmlib.evaluation.heads`).
+
+    If the suite's precision is ``bfloat16``, the vision tower runs under autocast.  TF32, which convolutions use on a GPU
+    by default, is off while scoring.
 
     Args:
-        suite: where base and test sets come from.
+        suite: gives the base and the test sets.
         backbone: one of ``suite.backbones``.
         batch_size: images per forward pass; default: 75 on a CPU, 512 on a GPU (not tuned).
         device: where to compute.
 
-    A suite's precision ``bfloat16`` runs the vision tower under autocast.  ``float32`` is float32 on a GPU too: TF32, which
-    convolutions use there by default, is off while scoring.
+    Attributes:
+        head: task name → class embeddings, float32 (classes, projection), on the device.
+
+    Raises:
+        ValueError: the device is a GPU and torch finds none.
     """
 
     def __init__(
@@ -64,7 +70,7 @@ class ZeroShotScorer:
 
     @cached_property
     def embedder(self) -> TowerEmbedder:
-        """The base's vision tower and projection on the device; the text tower stays: heads are made on the CPU."""
+        """The base's vision tower and projection, on the device.  The text tower stays on the CPU, which makes the heads."""
         return TowerEmbedder(self._clip, self.backbone, self.device, self.suite.precision)
 
     @cached_property
@@ -86,7 +92,7 @@ class ZeroShotScorer:
 
     @cached_property
     def value_table(self) -> Tensor:
-        """What the processor makes of a byte, on the device; see `cmmlib.evaluation.preprocessing.value_table`."""
+        """`cmmlib.evaluation.preprocessing.value_table` of the base's processor, float32 (3, 256), on the device."""
         return value_table(self.processor).to(self.device)
 
     @property
@@ -95,20 +101,20 @@ class ZeroShotScorer:
         return self.embedder.own
 
     def prepare(self, tasks: Iterable[str]) -> None:
-        """Have images and heads of tasks on disk, with all cores: once, before several processes ask for them."""
+        """Make the images and heads of tasks on all cores.  Call it once before several processes need them."""
         for task in tasks:
             self._test_images(task)
             self.head(task)
 
     def size(self, task: str) -> int:
-        """How many images a task is scored on."""
+        """The number of images that a task is scored on."""
         return len(self._test_images(task).labels)
 
     @cached_property
     def together(self) -> int:
-        """How many towers to keep until they are scored in one pass: on a GPU as memory allows, 8 at most.
+        """How many towers to collect and score in one pass: on a GPU as many as memory allows, at most 8; on a CPU one.
 
-        On a CPU one pass for several gains nothing (``python -m cmmlib.bench.scoring``), so there each is scored alone.
+        On a CPU a pass for several towers saves no time (``python -m cmmlib.bench.scoring``).
         """
         return 1 if self.device.type == "cpu" else min(8, self._fitting())
 
@@ -116,11 +122,11 @@ class ZeroShotScorer:
         """Score a vision tower on tasks.
 
         Args:
-            tensors: the tower's parameters, under names with or without ``vision_model.``; None for the base's own.
+            tensors: the tower's parameters, under names with or without ``vision_model.``; None for the base's tower.
             tasks: names of tasks of the suite.
 
         Raises:
-            ValueError: a parameter is missing, unknown or of another shape.
+            ValueError: a parameter is missing, unknown or of the wrong shape.
         """
         return self.score_many({None: tensors}, {None: tasks})[None]
 
@@ -131,22 +137,22 @@ class ZeroShotScorer:
         *,
         together: int | None = None,
     ) -> dict[Key, dict[str, Score]]:
-        """Score several vision towers, each on tasks of its own, in one pass over a task's images.
+        """Score several vision towers, each on its own tasks, in one pass over a task's images.
 
-        The counts are those of scoring them one by one: same batches, same sums.
+        The scores equal those of scoring the towers one by one.
 
         Args:
-            models: as in `score`; each is asked for once, so a mapping may read them from disk then.
-            wanted: per key of ``models`` the tasks to score.
-            together: how many towers are on the device at a time; default: as many as half of the GPU's, or a quarter
-                of the system's, free memory holds.
+            models: key → tower, as in `score`.  Each is looked up once, so a mapping may read it from disk then.
+            wanted: key → the tasks to score that tower on.
+            together: how many towers are on the device at a time; default: as many as fit in half of the GPU's, or a
+                quarter of the system's, free memory.
 
         Raises:
-            ValueError: see `score`; keys of ``wanted`` that ``models`` has not.
+            ValueError: ``wanted`` has a key that ``models`` lacks, or see `score`.
         """
         tasks = {key: list(dict.fromkeys(names)) for key, names in wanted.items()}
         if unknown := [key for key in tasks if key not in models]:
-            raise ValueError(f"scores are wanted of models that are not given: {unknown[:3]}")
+            raise ValueError(f"wanted has keys of models that are not given: {unknown[:3]}")
         keys = [key for key in tasks if tasks[key]]
         found: dict[Key, dict[str, Score]] = {key: {} for key in tasks}
         together = together or self._fitting()
@@ -160,11 +166,11 @@ class ZeroShotScorer:
         return {key: {task: found[key][task] for task in tasks[key]} for key in tasks}
 
     def predict(self, tensors: Tower | None, task: str) -> Tensor:
-        """The label that a vision tower gives each image of a test set, int64 (images,); see `score`."""
+        """The class that a vision tower predicts for each image of a test set, int64 (images,) on the CPU; see `score`."""
         return self._predict([self.embedder.tower(tensors)], task)[0]
 
     def images(self, task: str) -> tuple[Pixels, Tensor]:
-        """Preprocessed images (images, 3, height, width), to be sliced, and their labels (images,)."""
+        """A task's preprocessed images, float32 (images, 3, height, width) when sliced, and labels, int64 (images,)."""
         images = self._test_images(task)
         return Pixels(images, self.value_table.cpu()), images.labels
 
@@ -173,13 +179,13 @@ class ZeroShotScorer:
 
     @torch.inference_mode()
     def _predict(self, towers: list[Tower], task: str) -> list[Tensor]:
-        """The labels that each tower gives each image, int64 (images,) on the CPU, in one pass."""
+        """Each tower's predictions, int64 (images,) on the CPU, in one pass."""
         head = self.head(task)
         predicted: list[list[Tensor]] = [[] for _ in towers]
         with no_tf32(self.device):
             for batch in batches(self._test_images(task), self.batch_size, self.value_table):
                 for tower, labels in zip(towers, predicted, strict=True):
-                    # neither the embedding's length nor CLIP's temperature changes which class is nearest
+                    # the embedding's norm and CLIP's temperature do not change which class is nearest
                     labels.append((self.embedder.embed(tower, batch) @ head.T).argmax(1))
         return [torch.cat(labels).cpu() for labels in predicted]
 
@@ -187,7 +193,7 @@ class ZeroShotScorer:
         return next(task for task in self.suite.tasks if task.name == name)
 
     def _head(self, task: str) -> Tensor:
-        """Class embeddings (classes, projection), see `cmmlib.evaluation.heads`."""
+        """Class embeddings, float32 (classes, projection); see `cmmlib.evaluation.heads`."""
         spec = self._task(task)
         prompts = [spec.prompts(label) for label in range(len(spec.class_names))]
         tokens = [dict(self._tokenizer(texts, padding=True, return_tensors="pt")) for texts in prompts]

@@ -1,4 +1,4 @@
-"""The vision towers of one backbone, which take turns in one CLIP model."""
+"""Running any vision tower of a backbone in one CLIP model."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from transformers import CLIPModel
 
 Tower = Mapping[str, Tensor]
-"""The parameters of a vision tower by name."""
+"""The parameters of a vision tower, by name."""
 
 
 def load_clip(base: str) -> CLIPModel:
-    """A whole CLIP model in float32, on the CPU, for inference alone.
+    """Load a whole CLIP model in float32 on the CPU, for inference only.
 
     Raises:
-        ValueError: it lacks weights.
+        ValueError: weights are missing.
     """
     from transformers import CLIPModel
     from transformers.utils import logging
 
     bar = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # a bar of milliseconds would land in every notebook's output
+    logging.disable_progress_bar()  # notebooks would keep the output of a few milliseconds
     try:
         loaded: Any = CLIPModel.from_pretrained(base, dtype=torch.float32, output_loading_info=True)
     finally:
@@ -40,11 +40,12 @@ def load_clip(base: str) -> CLIPModel:
 
 
 class TowerEmbedder:
-    """Embeds images with any tower of a backbone; the model's one vision module wears whichever is asked for.
+    """Embeds images with any tower of a backbone, by putting its parameters into the base's vision module.
 
     Args:
-        clip: the base; its vision tower and visual projection go to the device, its text tower stays.
+        clip: the base; its vision tower and visual projection are moved to the device, its text tower is not.
         backbone: its name, for messages.
+        device: where to compute.
         precision: ``bfloat16`` runs the tower under autocast.
 
     Attributes:
@@ -59,13 +60,13 @@ class TowerEmbedder:
         self.own: Tower = {name: parameter.data for name, parameter in self._parameters.items()}
 
     def tower(self, tensors: Tower | None) -> Tower:
-        """A tower's parameters as the module takes them; tensors that are so already are not copied.
+        """A tower's parameters as `embed` takes them: float32, on the device.  Tensors that are so already are not copied.
 
         Args:
-            tensors: under names with or without ``vision_model.``; None for the base's own.
+            tensors: under names with or without ``vision_model.``; None for the base's tower.
 
         Raises:
-            ValueError: a parameter is missing, unknown or of another shape.
+            ValueError: a parameter is missing, unknown or of the wrong shape.
         """
         own = self.own
         if tensors is None:
@@ -85,14 +86,14 @@ class TowerEmbedder:
         return {name: placed(tensors[names[name]], self.device) for name in own}
 
     def embed(self, tower: Tower, batch: Tensor) -> Tensor:
-        """Image embeddings float32 (images, projection), not normalised.
+        """Image embeddings, float32 (images, projection), not normalised.
 
         Args:
-            tower: as `tower` gives it.
+            tower: from `tower`.
             batch: float32 (images, 3, height, width), on the device.
         """
         for name, parameter in self._parameters.items():
-            parameter.data = tower[name]  # `torch.func.functional_call` takes longer than a small layer does
+            parameter.data = tower[name]  # `torch.func.functional_call` takes longer than a small layer
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             pooled = self._vision(batch).pooler_output
         return self._projection(pooled.float())
@@ -101,5 +102,5 @@ class TowerEmbedder:
 def placed(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor in float32 on a device, at an address that is a multiple of 64 bytes."""
     tensor = tensor.detach().to(device, torch.float32).contiguous()
-    # sums may depend on where in memory their terms lie, and a mapped file's tensors lie anywhere
+    # sums may depend on the alignment of their terms, and the tensors of a mapped file have any
     return tensor if tensor.data_ptr() % 64 == 0 else tensor.clone()

@@ -1,4 +1,4 @@
-"""The protocol: which rows under which orders, run in parallel, stored, and set beside each other."""
+"""The experiments: rows under orders, run in parallel and stored."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Which modules of a package some of its modules lead to, found in their sources without running any."""
+"""The modules of a package that some of its modules import, found in their sources without running them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 
 def imported_modules(roots: Iterable[str], without: Iterable[str] = ()) -> list[str]:
-    """``roots`` and all modules of their package that they import, directly or by way of each other; sorted.
+    """``roots`` and all modules of their package that they import, directly or indirectly, sorted by name.
 
-    An import inside a function counts, one under ``if TYPE_CHECKING:`` does not.  A package's ``__init__`` counts only where
-    a name that is no submodule is imported from it; then so does the module that it has the name from, even if it
-    imports it when first asked only (`cmmlib.lazy`) and says so to type checkers alone.
+    An import inside a function counts; one under ``if TYPE_CHECKING:`` does not.  The ``__init__`` of a package counts only
+    if a name other than a submodule is imported from it.  Then the module that defines the name counts too, also if the
+    package imports it lazily (`cmmlib.lazy`), since such a package imports it under ``if TYPE_CHECKING:`` as well.
 
     Args:
         roots: full dotted names.
-        without: packages whose modules are neither listed nor followed.
+        without: modules and packages that are neither listed nor followed.
 
     Raises:
-        ModuleNotFoundError: there is no such root.
+        ModuleNotFoundError: a root does not exist.
     """
     outside = tuple(f"{package}." for package in without)
     pending, found = list(roots), set()
@@ -36,10 +36,10 @@ def imported_modules(roots: Iterable[str], without: Iterable[str] = ()) -> list[
 
 
 def source_of(module: str) -> str:
-    """The text of a module of a package.
+    """The source of a module.
 
     Raises:
-        ModuleNotFoundError: there is none.
+        ModuleNotFoundError: it does not exist, or is not part of a package.
     """
     file = _file(module)
     if file is None:
@@ -59,25 +59,29 @@ def _file(module: str) -> Path | None:
 
 
 def _imports(module: str) -> Iterator[str]:
-    """The modules of its own package that a module imports."""
+    """The modules that a module imports from its own package."""
     for origin, name in _statements(module, types=False):
         yield from _homes(origin, name)
 
 
 def _homes(origin: str, name: str | None) -> Iterator[str]:
-    """The modules that ``from origin import name`` gets at; without a name, ``import origin``."""
+    """The modules that ``from origin import name`` reads; if the name is None, ``import origin``."""
     if name is not None and _file(f"{origin}.{name}") is not None:
         yield f"{origin}.{name}"
     elif (file := _file(origin)) is not None:
         yield origin
-        if file.name == "__init__.py" and name is not None:  # what the name is taken from there
+        if file.name == "__init__.py" and name is not None:  # follow the name to where the package imports it from
             for further, given in _statements(origin, types=True):
                 if given == name and further != origin:
                     yield from _homes(further, given)
 
 
 def _statements(module: str, *, types: bool) -> Iterator[tuple[str, str | None]]:
-    """What a module imports from its own package as (module, name); with ``types`` what it does for type checkers too."""
+    """The imports of a module from its own package, as (module, name), the name None for ``import module``.
+
+    Args:
+        types: whether to include imports under ``if TYPE_CHECKING:``.
+    """
     top, file = module.partition(".")[0], _file(module)
     package = module if file is not None and file.name == "__init__.py" else module.rpartition(".")[0]
     pending: list[ast.AST] = [ast.parse(source_of(module))]

@@ -1,4 +1,4 @@
-"""What every way of running several sequences at once offers the grid (`cmmlib.experiments.grid`)."""
+"""The interface of engines, which run several sequences at once for the grid (`cmmlib.experiments.grid`)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import NamedTuple, Protocol
 from .runs import Run
 
 Work = tuple[str, float, float]
-"""Finished work: its kind, how much of it, and the seconds that it took, as `cmmlib.experiments.sequence.Done` hears it."""
+"""Finished work: its kind, its amount and the seconds it took; the arguments of `cmmlib.experiments.sequence.Done`."""
 
 
 class Heard(Protocol):
-    """A queue from which finished work is taken."""
+    """A queue of finished work."""
 
     def empty(self) -> bool: ...
 
@@ -21,12 +21,12 @@ class Heard(Protocol):
 
 
 class Engine(NamedTuple):
-    """Ready to be given runs.
+    """Runs several sequences at a time.
 
     Attributes:
-        jobs: how many runs go on at a time.
-        submit: starts a run, or has it wait for its turn; the future holds nothing, or the error that ended the run.
-        done: on which finished work is heard.
+        jobs: how many run at a time.
+        submit: queues a run; its future ends with None, or with the error that ended the run.
+        done: queue of finished work.
     """
 
     jobs: int

@@ -1,4 +1,4 @@
-"""Tidy frames of what was measured; `cmmlib.analysis.runs` has the metrics of every run."""
+"""Tidy frames of measured accuracies; `cmmlib.analysis.runs` computes metrics from them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from .store import Results
 
 
 def accuracies(suite: Suite, backbone: str, runs: Iterable[Run], results: Results) -> pd.DataFrame:
-    """Tidy scores of runs, in per cent: one row per score.
+    """The accuracies of runs, as far as ``results`` holds them: one row per run, step and scored task.
 
-    Columns: ``label``, ``num_tasks``, ``seed``, ``step`` (1-based), ``merged`` (the task merged in that step), ``position``
-    (of the scored task in the order, 1-based), ``task``, ``accuracy``.
+    Returns:
+        Columns ``label``, ``num_tasks``, ``seed``, ``step`` (from 1), ``merged`` (the task merged in that step),
+        ``position`` (of the scored task in the order, from 1), ``task`` and ``accuracy`` (in per cent).
     """
     models = [(run, step, identity(suite, backbone, run, step)) for run in runs for step in range(1, run.num_tasks + 1)]
     known = results.get_many({model for _, _, model in models})
@@ -32,10 +33,10 @@ def accuracies(suite: Suite, backbone: str, runs: Iterable[Run], results: Result
 
 
 def trained_accuracies(suite: Suite, backbone: str, num_tasks: Iterable[int]) -> pd.DataFrame:
-    """Scores of models that were trained on the tasks, as far as the suite ships any: in the form of `accuracies`.
+    """Accuracies of models that were trained on the tasks, with the columns of `accuracies`; empty if the suite has none.
 
-    ``merged`` is the task learnt in that step.  Joint training has a single step, the last, whose ``merged`` is "all",
-    and the seed `cmmlib.suites.NO_ORDER`.
+    ``merged`` is the task learnt in that step.  Joint training has only the last step, with "all" for ``merged``, and the
+    seed `cmmlib.suites.NO_ORDER`.
     """
     counts = suite.trained(backbone)
     counts = counts[counts["num_tasks"].isin(list(num_tasks))]
@@ -43,10 +44,13 @@ def trained_accuracies(suite: Suite, backbone: str, num_tasks: Iterable[int]) ->
 
 
 def reference_accuracies(suite: Suite, backbone: str, num_tasks: int, results: Results) -> pd.DataFrame:
-    """``pretrained`` and ``individual`` accuracy in per cent, indexed by ``task``: the first tasks of the suite.
+    """Accuracies of the pretrained and the individual models on the first ``num_tasks`` tasks of the suite, in per cent.
+
+    Returns:
+        Columns ``pretrained`` and ``individual``, indexed by ``task``.
 
     Raises:
-        KeyError: they have not been measured (`cmmlib.experiments.sequence.run_references`).
+        KeyError: a task has not been scored yet (`cmmlib.experiments.sequence.run_references`).
     """
     tasks = suite.task_names(num_tasks)
     pretrained = results.get(reference_identity(suite, backbone))

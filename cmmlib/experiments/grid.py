@@ -1,4 +1,4 @@
-"""Running a grid of sequences: what is not done yet, several at a time, safe to interrupt."""
+"""Running the unfinished part of a grid of sequences, several at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .sequence import references_known, run_references, run_sequence
 from .store import Results
 from .time_left import SCORING
 
-ANNOUNCED = 60  # seconds of work below which nobody needs to be told beforehand
+ANNOUNCED = 60  # seconds; longer work is announced before it starts
 
 
 def run_grid(
@@ -36,23 +36,27 @@ def run_grid(
     ray: str | None = None,
     device: str | None = None,
 ) -> None:
-    """Run what ``results`` does not hold yet, several sequences at a time, with a progress bar and the time that is left.
+    """Run what ``results`` does not hold yet, several sequences at a time, with a progress bar and the time left.
 
-    May be interrupted and called again; may run twice at once.  Each worker has one thread, so that the numbers do not
-    depend on how many there are, nor on where they run.
+    It may be interrupted and called again, and several calls may run at once.  Each worker has one thread, so that the
+    numbers do not depend on how many workers there are.
 
     Args:
-        jobs: how many at a time; default: one per core, or one per CUDA device.  More than CUDA devices share them.
-        ray: run on Ray (`cmmlib.experiments.ray_sequences`): a cluster's address, or ``local`` for this machine.  Default:
-            local processes, to which methods defined in a notebook are unknown, so their runs stay in this process.
-        device: where to merge and score; default: CUDA where there is any, else the CPU.
+        jobs: how many sequences at a time; default: one per core, or one per CUDA device.  More jobs than CUDA devices
+            share them.
+        ray: run on Ray (`cmmlib.experiments.ray_sequences`): a cluster's address, or ``local`` for this machine.  The
+            default is local processes.  These cannot import methods defined in a notebook, whose runs stay in this process.
+        device: where to merge and score; default: CUDA if torch finds a device, else the CPU.
+
+    Raises:
+        ValueError: the store holds scores of other revisions of the models or data sets; Ray or the device cannot be used.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     tasks = suite.task_names(max(run.num_tasks for run in runs))
     if not work_left(suite, backbone, runs, results)[0] and references_known(suite, backbone, len(tasks), results):
-        return  # neither models nor images are needed
+        return  # before any model or image is fetched
     scorer = ZeroShotScorer(suite, backbone, device=device)
-    for task in tasks:  # all is prepared once, before any worker asks for it
+    for task in tasks:  # prepare everything once, before the workers need it
         suite.checkpoint(backbone, task)
     scorer.prepare(tasks)
     with _one_thread():
@@ -63,7 +67,7 @@ def run_grid(
         left = {SCORING: sum(count * scorer.size(task) for task, count in scores.items()), **merges}
         if not pending:
             return
-        # a method of a notebook exists only there; Ray can send it, local processes cannot
+        # a method defined in a notebook exists only there: Ray can send it, local processes cannot import it
         here = [run for run in pending if ray is None and get_method(run.method).step.__module__ == "__main__"]
         there = [run for run in pending if run not in here]
         with engine(ray, suite, backbone, there, results, jobs, device) as (jobs, submit, done):
@@ -90,13 +94,18 @@ def run_grid(
 def work_left(
     suite: Suite, backbone: str, runs: Sequence[Run], results: Results
 ) -> tuple[list[Run], Counter[str], Counter[str]]:
-    """What ``results`` does not hold: the runs that need it, scores to measure by task, and models to merge by row."""
+    """What ``results`` does not hold yet.
+
+    Returns:
+        The unfinished runs, those expected to take longest first; task → number of scores to measure; label → number of
+        models to merge, without the first of each run, which costs next to nothing.
+    """
     known = results.get_many({identity(suite, backbone, run, step) for run in runs for step in range(1, run.num_tasks + 1)})
     missing: dict[Merged, set[str]] = {}
     pending: list[Run] = []
     scores: Counter[str] = Counter()
     merges: Counter[str] = Counter()
-    # long runs first, so that no worker is left with one at the end
+    # long runs first, so that no worker starts one at the end
     for run in sorted(runs, key=lambda run: (run.params.get("solver", run.method) != "dop", -run.num_tasks)):
         last = 0
         for step, tasks in enumerate(run.wanted(suite), 1):
@@ -115,7 +124,7 @@ def work_left(
 def engine(
     ray: str | None, suite: Suite, backbone: str, runs: list[Run], results: Results, jobs: int | None, device: str
 ) -> AbstractContextManager[Engine]:
-    """What does ``runs`` several at a time, ready to be given them; see `run_grid`."""
+    """The engine that will run ``runs``; see `run_grid` for the arguments."""
     if ray is not None:
         return sequences_on_ray(ray, suite, backbone, results, jobs, len(runs), device)
     jobs = jobs or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
@@ -124,7 +133,7 @@ def engine(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """torch computes with a single thread inside the block."""
+    """Let torch compute with one thread inside the block."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""What a merged model is: the key under which its scores are kept, the same for all runs that lead to the same model."""
+"""The identity of a merged model: the key of its scores, the same for all runs that lead to the same model."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from .code_graph import imported_modules, source_of
 from .runs import Run
 
 LEFT_OUT = (
-    "cmmlib.methods",  # each method's own hash covers it (`cmmlib.methods.registry.Method.source_hash`)
-    "cmmlib.merging.export",  # what is written beside a model decides no score
+    "cmmlib.methods",  # each method has its own hash (`cmmlib.methods.registry.Method.source_hash`)
+    "cmmlib.merging.export",  # what is written beside a model does not change its scores
     "cmmlib.merging.model_card",
     "cmmlib.version",
 )
-"""Modules and packages that do not count where the merger and the scorer lead to them; all others do."""
+"""Modules and packages that are not part of the code hash, though the merger or the scorer imports them."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What was merged: the identity of a model whose scores are kept.
+    """The identity of a model whose scores are kept: what was merged, and how.
 
     Attributes:
-        suite, suite_hash: the suite and the hash of its content.
+        suite, suite_hash: name of the suite and hash of its content.
         backbone: name of the backbone.
         method: name of the method, or ``pretrained`` or ``individual``.
         params: all hyper-parameters as canonical JSON.
-        code: hash of the code that merged and scored it.
+        code: hashes of the code that merged and scored it.
         sequence: names of the models merged, in order, as JSON.
     """
 
@@ -47,12 +47,12 @@ class Merged:
 
 
 def canonical_json(value: Any) -> str:
-    """One spelling per value: sorted keys, no spaces."""
+    """JSON with sorted keys and no spaces, so that equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def deciding_modules() -> list[str]:
-    """The modules that decide a score whatever the method: that of the merger, that of the scorer and what they import."""
+    """The modules that decide scores with any method: those of the merger and the scorer, and what they import."""
     return imported_modules({ContinualMerger.__module__, ZeroShotScorer.__module__}, without=LEFT_OUT)
 
 
@@ -62,10 +62,10 @@ def _deciding_code() -> str:
 
 
 def identity(suite: Suite, backbone: str, run: Run, step: int) -> Merged:
-    """What the merged model of ``run`` after ``step`` models is, the same for all runs that lead to the same model.
+    """The identity of a run's merged model after ``step`` models, the same for all runs that lead to the same model.
 
-    No model is the pretrained one; a first model that the method returns unchanged is the individual one; where the order
-    does not matter the names are sorted.  So final scores of such methods are not measured once per order.
+    After no model it is the pretrained model.  After one, it is the individual model if the method returns that unchanged.
+    If the order does not matter to the method, the names are sorted, so its final scores are measured only once.
     """
     method = get_method(run.method)
     sequence = run.order(suite)[:step]
@@ -78,7 +78,7 @@ def identity(suite: Suite, backbone: str, run: Run, step: int) -> Merged:
 
 
 def reference_identity(suite: Suite, backbone: str, task: str | None = None) -> Merged:
-    """The pretrained model, or the individual model of a task."""
+    """The identity of a task's individual model, or of the pretrained model if ``task`` is None."""
     sequence = [] if task is None else [task]
     name = "pretrained" if task is None else "individual"
     return Merged(suite.name, suite.content_hash, backbone, name, "{}", _deciding_code(), canonical_json(sequence))

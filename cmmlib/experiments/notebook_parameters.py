@@ -1,11 +1,11 @@
-"""What `cmm reproduce` injects into the notebooks, whose committed defaults are the quick setting."""
+"""The parameters that `cmm reproduce` injects into the notebooks, whose committed defaults are a quick setting."""
 
 from __future__ import annotations
 
 from typing import Any
 
 Parameters = dict[str, dict[str, Any]]
-"""Notebook → its parameters, in the order in which the notebooks run."""
+"""Notebook name → its parameters, in the order in which the notebooks run."""
 
 ORDERS = list(range(40, 50))
 """The seeds of the published orders."""
@@ -20,10 +20,10 @@ FULL: dict[str, Parameters] = {
         "02_main_table": {"num_tasks": [8, 14, 20], "seeds": ORDERS, "adam_seeds": ORDERS},
     },
 }
-"""The full run of a suite.  The curves come first: the table then finds most of its sequences done."""
+"""The full run of each suite.  The curves come first, after which most sequences of the table are done."""
 
 ALL_BACKBONES = ("clip",)
-"""Suites whose backbones all run without ``--all``."""
+"""Suites that run on all their backbones without ``--all``."""
 
 FIGURES: Parameters = {
     "04_pareto_front": {},
@@ -70,7 +70,7 @@ FIGURES: Parameters = {
         "compare_rows": ["OPCM", "DOP-exact (α=0.8)", "DOP-exact (balanced)", "DOP-all (u)"],
     },
 }
-"""What ``--all`` runs besides, on the first backbone: the papers' other figures and our own."""
+"""What ``--all`` adds on the first backbone: the papers' other figures and our own."""
 
 QUICK: Parameters = {
     "02_main_table": {"num_tasks": [8], "seeds": ORDERS[:3], "adam_seeds": []},
@@ -79,7 +79,10 @@ QUICK: Parameters = {
 
 
 def first_orders(parameters: dict[str, Any], orders: int | None) -> dict[str, Any]:
-    """The parameters of a notebook with at most so many seeds, which are lists or lists by number of tasks."""
+    """A notebook's parameters with at most ``orders`` seeds in each list of seeds; None keeps all.
+
+    Parameters whose names end in "seeds" hold a list, or a list per number of tasks.
+    """
     cut = dict(parameters)
     for key, given in parameters.items():
         if key.endswith("seeds"):

@@ -1,4 +1,4 @@
-"""Local processes, the default engine: each with one thread, one scorer and the store."""
+"""Local processes, the default engine.  Each has one thread and one scorer, and writes to the store."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from .store import Results
 def sequences_in_processes(
     suite: Suite, backbone: str, runs: Sequence[Run], results: Results, jobs: int, device: str
 ) -> Iterator[Engine]:
-    """Processes that write to the store themselves; on a GPU they take turns in which one they use.
+    """An engine of local processes that write to the store themselves; with several GPUs they are spread over them.
 
-    Leaving the block waits for what was submitted; leaving it by an exception ends the processes at once.
+    Leaving the block waits for the submitted runs; leaving it by an exception ends the processes at once.
 
     Args:
         runs: all that will be submitted.
@@ -50,7 +50,7 @@ def sequences_in_processes(
         try:
             yield Engine(jobs, submit, done)
         except BaseException:
-            # do not wait for sequences of minutes: every finished score is stored, half a sequence is no loss
+            # do not wait for sequences that take minutes: every finished score is stored, so little is lost
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
             raise
@@ -93,7 +93,7 @@ def _work(run: Run) -> None:
 
 
 def _exit_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+    """End this worker when its parent ends, even by a kill; it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -13,13 +13,13 @@ _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} images [{elapsed}{postfix}]"
 
 
 class Progress:
-    """A bar over the images to classify, with the time that is left by what each kind of work has cost so far.
+    """A bar over the images to classify, with the estimated time left.
 
     Args:
-        name: stands before the bar.
-        left: kind of work → how much of it is left (`cmmlib.experiments.time_left`).
-        pace: learns from what is done.
-        jobs: how many workers do it.
+        name: shown before the bar.
+        left: kind of work → amount left (`cmmlib.experiments.time_left`).
+        pace: gives the estimate, and learns from finished work.
+        jobs: number of workers.
     """
 
     def __init__(self, name: str, left: Mapping[str, float], pace: Pace, jobs: int) -> None:
@@ -33,11 +33,11 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.bar.set_postfix_str("")
         if kind is None:
-            self.bar.update(self.total - self.bar.n)  # what another process scored meanwhile
+            self.bar.update(self.total - self.bar.n)  # the rest was scored by another process
         self.bar.close()
 
     def done(self, kind: str, amount: float, seconds: float) -> None:
-        """Work of a kind was done: a `cmmlib.experiments.sequence.Done`."""
+        """Count finished work; a `cmmlib.experiments.sequence.Done`."""
         self.pace.learn(kind, amount, seconds)
         self.left[kind] = max(self.left.get(kind, 0) - amount, 0)
         if time.monotonic() > self.described + 1:

@@ -1,6 +1,6 @@
-"""Ray actors for units of work that any of them can do.
+"""A pool of Ray actors for units of work that any of them can do.
 
-An actor that dies, alone or with its node, is replaced, and what it was at is repeated by whoever is free.
+An actor that dies, alone or with its node, is replaced, and the next free actor repeats its unit.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-TRIES = 5  # a unit that so many workers died at is to blame itself
+TRIES = 5  # actors that may die on one unit before the unit is given up
 
 
 class Actors:
-    """Ray actors of one kind, for units of work that any of them can do; one that dies is replaced, its unit repeated.
+    """A pool of Ray actors of one class.  An actor that dies is replaced and its unit repeated.
 
     Args:
-        ray: see `cmmlib.experiments.ray_connection.connected`.
+        ray: from `cmmlib.experiments.ray_connection.connected`.
         kind: class of the actors.
         arguments: of its constructor.
-        count: how many; those that the cluster has no room for join when it has.
-        **resources: of each, as ``num_cpus`` and ``num_gpus``.
+        count: how many actors; those that the cluster has no room for join later.
+        **resources: of each actor, such as ``num_cpus`` and ``num_gpus``.
     """
 
     def __init__(self, ray: Any, kind: type, arguments: Sequence[Any], count: int, **resources: float) -> None:
@@ -37,16 +37,16 @@ class Actors:
     def _start(self) -> None:
         actor = self._ray.remote(**self._resources)(self._kind).remote(*self._arguments)
         self._alive.append(actor)
-        # one that is still waiting for room must not hold up a unit that others could do
+        # an actor that still waits for room must not hold up a unit that others can do
         actor.__ray_ready__.remote().future().add_done_callback(lambda ready: self._idle.put((actor, ready.exception())))
 
     def do(self, unit: Callable[[Any], Result]) -> Result:
-        """``unit(actor)`` with the next actor that is free, waiting for one; from several threads at once.
+        """``unit(actor)`` with the next free actor, waiting for one.  It may be called from several threads at once.
+
+        What the unit raises on the actor is raised here.
 
         Raises:
-            RuntimeError: several actors died at it.
-
-        Whatever the unit raises on the actor is raised here.
+            RuntimeError: `TRIES` actors died on the unit.
         """
         for _ in range(TRIES):
             actor, fault = self._idle.get()
@@ -57,8 +57,8 @@ class Actors:
             except self._ray.exceptions.RayActorError as error:
                 if self._closed or error.actor_init_failed:
                     raise
-                warnings.warn("a Ray worker died; it is replaced, and what it was at is repeated", stacklevel=2)
-                self._ray.kill(actor)  # where it is only out of reach, nothing is to be heard of it later
+                warnings.warn("a Ray worker died; it is replaced, and its work is repeated", stacklevel=2)
+                self._ray.kill(actor)  # it may only be out of reach, and must not come back
                 self._start()
             except self._ray.exceptions.RayTaskError as error:
                 self._idle.put((actor, None))
@@ -66,10 +66,10 @@ class Actors:
             else:
                 self._idle.put((actor, None))
                 return result
-        raise RuntimeError(f"{TRIES} Ray workers died at the same piece of work, perhaps for want of memory")
+        raise RuntimeError(f"{TRIES} Ray workers died on the same piece of work, perhaps out of memory: use fewer workers")
 
     def close(self) -> None:
-        """End all actors, and whoever waits for one."""
+        """End all actors; calls of `do` that wait for one fail."""
         self._closed = True
         for actor in self._alive:
             self._ray.kill(actor)

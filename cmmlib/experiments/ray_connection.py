@@ -1,4 +1,4 @@
-"""Ray itself, the optional engine: imported only when asked for, connected to this machine's workers or a cluster's."""
+"""Connecting to Ray, which is optional and imported only when asked for, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from contextlib import contextmanager
 from typing import Any
 
 LOCAL = "local"
-"""The address that stands for a Ray on this machine alone."""
+"""The address of a Ray that is started on this machine only."""
 
 _SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
-    "RAY_worker_niceness": "0",  # Ray's 15 would let any other program pass by
+    "RAY_USAGE_STATS_ENABLED": "0",  # no usage statistics are sent
+    "RAY_worker_niceness": "0",  # with Ray's 15, any other program would slow the workers down
 }
-"""Of a Ray that is started here, where the environment does not say otherwise."""
+"""Environment variables of a Ray that is started here, unless the user has set them."""
 
 
 def require_ray() -> None:
-    """Raise ValueError where Ray is not installed."""
+    """Raise ValueError if Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
-        raise ValueError("Ray is not installed: pip install 'cmmlib[ray]', or leave --ray out for local processes")
+        raise ValueError("Ray is not installed: pip install 'cmmlib[ray]', or use local processes, without --ray")
 
 
 @contextmanager
 def connected(address: str = LOCAL, cpus: int = 1) -> Iterator[Any]:
-    """Ray itself, connected; a connection that is there already is used, and left alone afterwards.
+    """Connect to Ray for the block, and yield the module ``ray``.  An existing connection is used and left open.
 
     Args:
-        address: ``local`` starts Ray on this machine and ends it again; else that of a cluster, HOST:PORT or ``auto``,
-            of which this machine is a node.
-        cpus: how many a Ray that is started here has at least; else as many as there are cores.
+        address: ``local`` starts Ray on this machine and stops it afterwards.  Otherwise the address of a cluster that this
+            machine is a node of, as HOST:PORT, or ``auto``.
+        cpus: the least number of CPUs of a Ray that is started here; it has at least one per core.
 
     Raises:
-        ValueError: Ray is not installed, does not start, or there is no cluster at ``address``.
+        ValueError: Ray is not installed or does not start, or there is no cluster at ``address``.
     """
     require_ray()
     for name, value in _SETTINGS.items():
@@ -51,12 +51,12 @@ def connected(address: str = LOCAL, cpus: int = 1) -> Iterator[Any]:
     here: dict[str, Any] = {}
     if address == LOCAL:
         here = {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
-    # Ray gives its own processes 15 seconds to start, which a busy machine may not; by the second time files are in memory
+    # Ray gives its processes 15 seconds to start; a busy machine may need a second try, with the files then in memory
     for last in (False, True) if here else (True,):
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **here)
             break
-        except Exception as error:  # Ray raises bare ones
+        except Exception as error:  # Ray raises bare exceptions
             ray.shutdown()
             if last:
                 raise ValueError(f"Ray at {address!r} cannot be used: {error}") from error

@@ -1,4 +1,4 @@
-"""The layers of one merge step on Ray, for one large model whose layers are worth sending."""
+"""Merging the layers of one large model on Ray."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ Step = Callable[[Inputs], tuple[Value, Report]]
 
 
 class LayerWorker:
-    """An actor with one thread."""
+    """A Ray actor with one thread."""
 
     def __init__(self) -> None:
         torch.set_num_threads(1)
 
     def apply(self, step: Step, inputs: Inputs) -> tuple[Value, Report]:
-        """``step(inputs)``, here."""
+        """``step(inputs)``, computed on the actor."""
         return step(inputs)
 
 
 class RayLayers:
-    """A ``layer_map`` of `cmmlib.ContinualMerger`: the layers of one merge step on Ray actors.
+    """A ``layer_map`` of `cmmlib.ContinualMerger` that merges the layers of one step on Ray actors.
 
-    For one large model, whose layers are worth sending.  Biases and other small parameters stay here.  At most one input
-    more than there are actors is in flight.  The results are bit for bit those without Ray::
+    It is for large models, whose layers take longer to merge than to send.  Only linear weights are sent; other parameters
+    are merged in this process.  At most one input more than there are actors is in flight.  The results are bit for bit
+    those without Ray::
 
         with RayLayers(8, "auto") as layers:
             merger = ContinualMerger(base, "opcm", layer_map=layers)
 
     Args:
-        num_actors: how many, each with one CPU and one thread.
+        num_actors: number of actors, each with one CPU and one thread.
         address: see `cmmlib.experiments.ray_connection.connected`.
 
     Raises:
-        ValueError: fewer than one actor, Ray is not installed, or no such cluster; later, tensors that are not on the CPU.
+        ValueError: ``num_actors`` is below 1, or Ray cannot be used; when merging, a tensor is not on the CPU.
     """
 
     def __init__(self, num_actors: int, address: str = LOCAL) -> None:
@@ -60,11 +61,13 @@ class RayLayers:
         if inputs.context.kind != "linear":
             return step(inputs)
         if inputs.model.device.type != "cpu":
-            raise ValueError(f"Ray's layers are merged on CPUs, not on {inputs.model.device}: leave the merger's device out")
+            raise ValueError(
+                f"RayLayers merges on CPUs, but the model is on {inputs.model.device}: make the merger without a device"
+            )
         return self._actors.do(lambda actor: self._ray.get(actor.apply.remote(step, inputs)))
 
     def close(self) -> None:
-        """End the actors, and Ray if it was started for them."""
+        """End the actors, and the connection to Ray if it was opened for them."""
         self._opened.close()
 
     def __enter__(self) -> RayLayers:

@@ -1,7 +1,6 @@
-"""Sequences of a grid on Ray, on this machine's or a cluster's workers.
+"""Running the sequences of a grid on Ray, on this machine or on a cluster.
 
-Every worker computes with one thread, as everywhere in a grid, so that results are bit for bit those of one process on the
-same kind of machine.
+Every worker computes with one thread, so that results are bit for bit those of one process on the same kind of machine.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ from .store import Results
 
 
 class Known:
-    """Stands in for `cmmlib.experiments.store.Results` where the store is not: holds what is known, tells what is new.
+    """Stands in for `cmmlib.experiments.store.Results` on a worker, which cannot reach the store's file.
 
     Args:
-        scores: what the store holds of the models that will be asked for.
+        scores: the store's scores of all models that will be asked for.
         tell: called with a model and its new scores.
     """
 
@@ -52,13 +51,13 @@ class Known:
         return {model: self.get(model) for model in models}
 
     def put(self, merged: Merged, scores: Mapping[str, Score]) -> None:
-        """Keep the scores of one model, and tell of them; those that are there already stay."""
+        """Keep the scores of one model, and pass them to ``tell``; existing scores stay."""
         self.scores[merged] = {**scores, **self.get(merged)}
         self.tell(merged, dict(scores))
 
 
 class SequenceWorker:
-    """An actor with one thread and one scorer."""
+    """A Ray actor with one thread and one scorer."""
 
     def __init__(self, suite: Suite, backbone: str, device: str) -> None:
         torch.set_num_threads(1)
@@ -66,8 +65,12 @@ class SequenceWorker:
         self.scorer = ZeroShotScorer(suite, backbone, device=device)
 
     def run(self, run: Run, method: Method, known: Mapping[Merged, Mapping[str, Score]]) -> Iterator[tuple[str, Any]]:
-        """`cmmlib.experiments.sequence.run_sequence`; gives ("scores", (model, scores)) and ("work", what `Done` hears)."""
-        register(method)  # it may be defined in the driver's notebook only
+        """Run a sequence (`cmmlib.experiments.sequence.run_sequence`) and report as it goes.
+
+        Yields:
+            ("scores", (model, its new scores)) and ("work", (kind, amount, seconds)).
+        """
+        register(method)  # it may be defined only in the driver's notebook
         heard: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
         store = Known(known, lambda *scores: heard.put(("scores", scores)))
         with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -75,7 +78,7 @@ class SequenceWorker:
                 run_sequence, self.suite, self.backbone, run, store, self.scorer, lambda *work: heard.put(("work", work))
             )
             running.add_done_callback(lambda _: heard.put(None))
-            while (told := heard.get()) is not None:  # Ray cannot delegate to an iterator that is no generator
+            while (told := heard.get()) is not None:  # not `yield from iter(…)`: Ray can delegate only to generators
                 yield told
             running.result()
 
@@ -84,29 +87,31 @@ class SequenceWorker:
 def sequences_on_ray(
     address: str, suite: Suite, backbone: str, results: Results, jobs: int | None, runs: int, device: str
 ) -> Iterator[Engine]:
-    """Ray actors that send scores as they are measured, and this process alone writes them to ``results``.
+    """An engine of Ray actors that send scores as they are measured; only this process writes them to ``results``.
 
-    On a GPU each worker has a GPU of its own, or where ``jobs`` are more than GPUs an equal share of one.
+    On GPUs each worker has its own GPU, or an equal share of one if there are more jobs than GPUs.
 
     Args:
         address: see `cmmlib.experiments.ray_connection.connected`.
-        jobs: how many workers; default: one per CPU or GPU of the cluster.  There are never more than ``runs``.
-        runs: how many runs will be submitted.
+        jobs: number of workers; default: one per CPU or GPU of the cluster.  There are never more than ``runs``.
+        runs: number of runs that will be submitted.
+        device: where the workers merge and score.
 
     Raises:
-        ValueError: see `cmmlib.experiments.ray_connection.connected`; the cluster has no such device.
+        ValueError: Ray cannot be used (`cmmlib.experiments.ray_connection.connected`), the cluster has no such device, or
+            a node has another version of cmmlib.
     """
     done: queue.SimpleQueue[Work] = queue.SimpleQueue()
     with connected(address, jobs or 1) as ray:
         resource = "GPU" if device == "cuda" else "CPU"
         there = int(ray.cluster_resources().get(resource, 0))
         if not there:
-            raise ValueError(f"Ray at {address!r} has no {resource}")
+            raise ValueError(f"Ray at {address!r} has no {resource}; choose another device or cluster")
         jobs = min(jobs or there, runs)
 
         def unit(run: Run, actor: Any) -> None:
             known = results.get_many(identity(suite, backbone, run, step) for step in range(1, run.num_tasks + 1))
-            method = get_method(run.method)  # with its hash, which the source is not needed for then
+            method = get_method(run.method)  # it carries its hash, so the worker does not need its source
             for told in actor.run.options(num_returns="streaming").remote(run, method, known):
                 what, content = ray.get(told)
                 if what == "work":
@@ -132,5 +137,9 @@ def sequences_on_ray(
 
 
 def room(jobs: int, there: int, device: str) -> dict[str, float]:
-    """What each of so many workers asks Ray for, where so many CPUs or GPUs are."""
+    """The resources that each of ``jobs`` workers asks Ray for.
+
+    Args:
+        there: number of GPUs of the cluster; not used on CPUs.
+    """
     return {"num_cpus": 0, "num_gpus": 1 / math.ceil(jobs / there)} if device == "cuda" else {"num_cpus": 1}

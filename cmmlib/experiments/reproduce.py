@@ -1,4 +1,4 @@
-"""Running the notebooks with papermill, which leaves the papers' tables and figures: what `cmm reproduce` does."""
+"""Reproducing the papers' tables and figures by running the notebooks with papermill: what `cmm reproduce` does."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .notebook_parameters import ALL_BACKBONES, FIGURES, FULL, ORDERS, QUICK, fi
 from .ray_connection import require_ray
 
 _PATHS = ("models_dir", "data_dir", "revisions")
-"""Options of a suite that name a place on disk."""
+"""Options of a suite that are paths."""
 
 
 class Reproduced(NamedTuple):
-    """What was run on one backbone, the folder of its results, and its main table in Markdown."""
+    """The result on one backbone: the folder of its results, and its main table in Markdown."""
 
     suite: str
     backbone: str
@@ -41,21 +41,22 @@ def reproduce(
 ) -> list[Reproduced]:
     """Run the notebooks of a suite's table and curves on one backbone after the other.
 
-    What cannot work is refused before anything runs; what is refused is called by the option of `cmm reproduce`.
+    Bad arguments are refused before anything runs, by the name of their option of `cmm reproduce`.
 
     Args:
         suite: its name.
-        backbones: on which; default: the first, or all of a suite in ``ALL_BACKBONES``.
-        quick: a first table instead: 8 tasks, 3 orders, by default the first backbone.
-        everything: all backbones; of the first, the other figures and the fair baselines too.
-        orders: only the first so many of the ten orders.
-        out: folder of the results, each backbone's in a folder of its own (`cmmlib.paths.run_dir`).
+        backbones: names; default: the first, or all for a suite in ``ALL_BACKBONES``.
+        quick: run only a first table, of 8 tasks and 3 orders, by default on the first backbone.
+        everything: run all backbones, and on the first the other figures and the fair baselines too.
+        orders: how many of the ten orders, from the first on; default: all.
+        out: folder of the results, with a folder for each backbone (`cmmlib.paths.run_dir`).
         jobs, ray, device: see `cmmlib.experiments.grid.run_grid`.
-        check: compare with the committed reference run.
-        suite_options: of `cmmlib.suites.load_suite`.
+        check: whether to compare with the committed reference run.
+        suite_options: options of `cmmlib.suites.load_suite`.
 
     Raises:
-        ValueError: an argument that cannot be, or a cell that failed.
+        ValueError: a bad argument, or a cell failed.
+        FileNotFoundError: the notebooks, or a folder in ``suite_options``, cannot be found.
     """
     if jobs is not None and jobs < 1:
         raise ValueError(f"--jobs: expected at least 1, got {jobs}")
@@ -65,7 +66,7 @@ def reproduce(
         raise ValueError(f"--orders: expected 1 to {len(ORDERS)}, got {orders}")
     options = dict(suite_options or {})
     for key in _PATHS:
-        if key in options:  # the notebooks run in a folder of their own
+        if key in options:  # the notebooks run in another folder
             options[key] = str(Path(options[key]).absolute())
     loaded = load_suite(suite, **options)
     every = loaded.backbones if everything or loaded.name in ALL_BACKBONES else loaded.backbones[:1]
@@ -97,12 +98,13 @@ def parameters_of(notebook: Path) -> list[str]:
 
 
 def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None:
-    """Execute a notebook with papermill; an unknown parameter is an error (papermill only warns).
+    """Execute a notebook with papermill.
 
-    ``target`` appears when it is done or has failed: papermill writes anew after every cell, which a kill would cut short.
+    ``target`` appears when the notebook has finished or failed.  Papermill rewrites its output after every cell, and a kill
+    would leave that file cut short.
 
     Raises:
-        ValueError: the notebook has no such parameter, or a cell failed.
+        ValueError: the notebook has no such parameter (papermill would only warn), or a cell failed.
     """
     import papermill
 

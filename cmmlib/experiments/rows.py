@@ -1,4 +1,4 @@
-"""The rows of the main table: which method under which published hyper-parameters."""
+"""The rows of the main table: methods and their published hyper-parameters."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from ..methods import get_method
 
 Rows = dict[str, tuple[str, dict[str, Any]]]
-"""Label → (method, hyper-parameters); hyper-parameters may leave out defaults."""
+"""Label → (method, hyper-parameters); defaults may be left out."""
 
 
 def published_rows(num_tasks: int) -> Rows:
-    """The rows of the main table: label → (method, hyper-parameters) as published for that number of tasks.
+    """The rows of the main table, with the hyper-parameters published for this number of tasks.
 
-    ``DOP`` is the published Adam solver; the ``DOP-exact`` rows solve the same objective exactly,
-    and ``DOP-all`` that of all tasks at once.
+    ``DOP`` uses the published Adam solver.  The ``DOP-exact`` rows solve the same objective exactly, and ``DOP-all`` the
+    joint objective of all tasks.
     """
     scaling = {"scaling_factor": 0.3 if num_tasks <= 8 else 0.1}
     return {
@@ -32,10 +32,10 @@ def published_rows(num_tasks: int) -> Rows:
 
 
 def label_of(method: str, params: dict[str, Any], num_tasks: int) -> str | None:
-    """The label of the published row that a method with these hyper-parameters is, if it is one.
+    """The label of the published row with this method and these hyper-parameters, or None.
 
     Raises:
-        ValueError: an unknown method or parameter.
+        ValueError: the method or a parameter is unknown.
     """
     wanted = (method, get_method(method).resolve(params))
     for label, (name, defaults) in published_rows(num_tasks).items():

@@ -1,4 +1,4 @@
-"""A run, which merges the tasks of one shuffled order, and the plan of many: rows under the same orders."""
+"""A run merges the tasks of one shuffled order; a plan has the runs of all rows under the same orders."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class Run:
     """One sequence: a method merges the tasks of one shuffled order.
 
     Attributes:
-        label: the row's name in tables and figures.
-        method, params: of the registry; ``params`` may leave out defaults.
-        num_tasks: how many of the suite's tasks, from its first on.
+        label: name of the row in tables and figures.
+        method, params: name of a registered method and its hyper-parameters; defaults may be left out.
+        num_tasks: how many of the suite's tasks, from the first on.
         seed: of the order.
-        every_step: score all tasks after every step (for curves), not only the task just merged and, at the end, all.
+        every_step: score all tasks after every step, for curves.  Otherwise each step scores only the task just merged,
+            and the last step all tasks.
     """
 
     label: str
@@ -32,20 +33,23 @@ class Run:
     every_step: bool = False
 
     def order(self, suite: Suite) -> list[str]:
-        """The names of the tasks as they arrive."""
+        """The names of the tasks in the order in which they arrive."""
         return task_order(suite.task_names(self.num_tasks), self.seed)
 
     def wanted(self, suite: Suite) -> list[list[str]]:
-        """Per step the tasks to score; order [steps][tasks]."""
+        """The names of the tasks to score after each step."""
         order = self.order(suite)
         return [order if self.every_step or task == order[-1] else [task] for task in order]
 
 
 def plan(rows: Rows, num_tasks: int, seeds: Iterable[int], *, every_step: bool = False) -> list[Run]:
-    """All rows under the same orders.
+    """The runs of all rows under the orders of ``seeds``.
+
+    Args:
+        num_tasks, every_step: see `Run`.
 
     Raises:
-        ValueError: an unknown method or parameter in ``rows``.
+        ValueError: a method or a parameter in ``rows`` is unknown.
     """
     for method, params in rows.values():
         get_method(method).resolve(params)

@@ -1,4 +1,4 @@
-"""The SQLite file that scores are kept in: its tables, and reading and writing it safely from several processes."""
+"""The SQLite file of scores: its tables, and reading and writing it safely from several processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from .identity import Merged
 
 KEY = [field.name for field in fields(Merged)]
-"""The columns that tell one model's scores from another's, the first of the table ``scores``."""
+"""The columns that identify a model, the first of the table ``scores``."""
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS scores (
@@ -32,10 +32,10 @@ CREATE TABLE IF NOT EXISTS pace (
 
 
 def make(path: Path) -> None:
-    """Make the file with its folder where it does not exist.
+    """Make the file and its folder if they do not exist.
 
     Raises:
-        ValueError: it exists and is not a store of scores.
+        ValueError: the file is not a store of scores, or one of another version of cmmlib.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -50,8 +50,8 @@ def make(path: Path) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection."""
-    # No WAL: it does not work on network file systems.  BEGIN is ours to say, so that a writer takes its lock first.
+    """A connection in autocommit mode, closed when the block ends."""
+    # No WAL: it does not work on network file systems.  Without implicit transactions, `writing` takes its lock first.
     connection = sqlite3.connect(path, timeout=120, isolation_level=None)
     try:
         yield connection
@@ -61,7 +61,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection in one transaction: all that is done in the block is kept, or after an exception nothing."""
+    """A connection in one transaction: the block's changes are all kept, or none after an exception."""
     with reading(path) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield connection

@@ -1,4 +1,4 @@
-"""Merging one order model by model, and scoring what is wanted of it and not known yet."""
+"""Merging one order model by model, and scoring what is not known yet."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from .store import Store
 from .time_left import SCORING
 
 Done = Callable[[str, float, float], None]
-"""Told of finished work: its kind (`cmmlib.experiments.time_left`), how much of it, and the seconds that it took."""
+"""Called with finished work: its kind (`cmmlib.experiments.time_left`), its amount and the seconds it took."""
 
 
 def nobody(kind: str, amount: float, seconds: float) -> None:
-    """A `Done` that does not care."""
+    """A `Done` that does nothing."""
 
 
 def run_sequence(suite: Suite, backbone: str, run: Run, results: Store, scorer: ZeroShotScorer, done: Done = nobody) -> None:
-    """Merge one order model by model, scoring what is wanted and not in ``results`` yet.
+    """Merge one order model by model, and score what the run wants and ``results`` lacks.
 
-    As many merged models are kept as one pass over the images can score (`ZeroShotScorer.together`); ``done`` hears what
-    work was done: its kind, how much of it, and the seconds that it took.
+    It keeps as many merged models as one pass over the images can score (`ZeroShotScorer.together`).
     """
     order, wanted = run.order(suite), run.wanted(suite)
     models = [identity(suite, backbone, run, step) for step in range(1, len(order) + 1)]
@@ -42,7 +41,7 @@ def run_sequence(suite: Suite, backbone: str, run: Run, results: Store, scorer: 
         if step:  # the first model costs next to nothing
             done(run.label, 1, time.perf_counter() - start)
         if step in unfinished:
-            # W0 + (W1 − W0) is not W1 to the last bit, and the individual models' scores are shared by all methods
+            # W0 + (W1 − W0) may differ from W1 in the last bit, and all methods share the individual models' scores
             alone = models[step].method == "individual"
             waiting[step] = _tensors_of(suite.checkpoint(backbone, task)) if alone else merger.merged()
         if waiting and (len(waiting) >= scorer.together or step == unfinished[-1]):
@@ -54,7 +53,7 @@ def run_sequence(suite: Suite, backbone: str, run: Run, results: Store, scorer: 
 def run_references(
     suite: Suite, backbone: str, num_tasks: int, results: Store, scorer: ZeroShotScorer, done: Done = nobody
 ) -> None:
-    """Score the pretrained model on all tasks and each individual model on its own."""
+    """Score the pretrained model on all tasks, and each individual model on its own task."""
     tasks = suite.task_names(num_tasks)
     _score({reference_identity(suite, backbone): None}, {reference_identity(suite, backbone): tasks}, results, scorer, done)
     for task in tasks:
@@ -77,10 +76,10 @@ def _score(
     scorer: ZeroShotScorer,
     done: Done,
 ) -> None:
-    # asked anew: another process may have scored the same model meanwhile
+    # look again: another process may have scored the same model meanwhile
     missing = {model: [task for task in wanted[model] if task not in results.get(model)] for model in models}
     missing = {model: tasks for model, tasks in missing.items() if tasks}
-    # preparing is no scoring: it would spoil the estimate of the time that is left
+    # before the clock starts: preparing would spoil the estimate of the time left
     scorer.prepare({task for tasks in missing.values() for task in tasks})
     start = time.perf_counter()
     scores = scorer.score_many({model: models[model] for model in missing}, missing)

@@ -17,7 +17,7 @@ from .time_left import Pace
 
 
 class Store(Protocol):
-    """What running a sequence needs of `Results`; workers that cannot reach the file have a stand-in for it."""
+    """The part of `Results` that running a sequence needs; Ray workers, which cannot reach the file, have a stand-in."""
 
     def get(self, merged: Merged) -> dict[str, Score]: ...
 
@@ -27,12 +27,12 @@ class Store(Protocol):
 
 
 class Results:
-    """The store of scores at ``path``; made with its folder when it does not exist.
+    """The store of scores at ``path``; the file and its folder are made if they do not exist.
 
-    Safe against being killed (each `put` is one transaction) and against several processes at once.
+    Each `put` is one transaction, so a kill damages nothing, and several processes may write at once.
 
     Raises:
-        ValueError: the file is not a store of scores.
+        ValueError: the file is not a store of scores, or one of another version of cmmlib.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -40,14 +40,14 @@ class Results:
         make(self.path)
 
     def put(self, merged: Merged, scores: Mapping[str, Score]) -> None:
-        """Keep the scores of one model; those that are there already stay."""
+        """Keep the scores of one model; existing scores stay."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         rows = [(*astuple(merged), task, score.correct, score.images, now) for task, score in scores.items()]
         with writing(self.path) as connection:
             connection.executemany(_NEW_SCORE, rows)
 
     def get(self, merged: Merged) -> dict[str, Score]:
-        """The scores of one model, by task."""
+        """The scores of one model by task; empty if there are none."""
         condition = " AND ".join(f"{name} = ?" for name in KEY)
         with reading(self.path) as connection:
             rows = connection.execute(f"SELECT task, correct, images FROM scores WHERE {condition}", astuple(merged))
@@ -65,13 +65,13 @@ class Results:
         return found
 
     def note_sources(self, suite_hash: str, backbone: str, sources: Iterable[Mapping[str, str]]) -> None:
-        """Keep which revision of every model and data set the scores of a suite and backbone come from.
+        """Keep the revision of every model and data set that the scores of a suite and backbone come from.
 
         Args:
             sources: rows with ``kind``, ``id``, ``place`` and ``revision`` (`cmmlib.suites.Suite.sources`).
 
         Raises:
-            ValueError: scores from another revision of one of them are here already.
+            ValueError: the store has scores from another revision of one of them; nothing is kept.
         """
         with writing(self.path) as connection:
             for row in sources:
@@ -87,19 +87,19 @@ class Results:
                 connection.execute("INSERT OR IGNORE INTO sources VALUES (?, ?, ?, ?, ?, ?)", new)
 
     def sources(self, suite_hash: str, backbone: str) -> pd.DataFrame:
-        """What `note_sources` kept: ``kind``, ``id``, ``place``, ``revision``."""
+        """The rows that `note_sources` kept: columns ``kind``, ``id``, ``place``, ``revision``."""
         query = "SELECT kind, id, place, revision FROM sources WHERE (suite_hash, backbone) = (?, ?) ORDER BY kind, id"
         with reading(self.path) as connection:
             return pd.read_sql_query(query, connection, params=(suite_hash, backbone))
 
     def absorb(self, other: Results) -> int:
-        """Take over the scores and sources of another store, as of a part of the grid that ran elsewhere.
+        """Add the scores and sources of another store, for example of a part of the grid that ran elsewhere.
 
         Returns:
-            the number of scores that were not here yet.
+            The number of new scores.
 
         Raises:
-            ValueError: the other's come from another revision of a model or data set; nothing is taken over.
+            ValueError: its scores come from another revision of a model or data set; no score is added.
         """
         with reading(other.path) as theirs:
             scores = theirs.execute("SELECT * FROM scores").fetchall()
@@ -116,7 +116,7 @@ class Results:
             return ours.total_changes - before
 
     def pace(self, suite: str, backbone: str, device: str) -> Pace:
-        """What each kind of work has cost so far, for estimates."""
+        """What each kind of work has cost so far, for estimates; see `keep_pace`."""
         query = "SELECT kind, amount, seconds FROM pace WHERE (suite, backbone, device) = (?, ?, ?)"
         pace = Pace()
         with reading(self.path) as connection:
@@ -125,13 +125,13 @@ class Results:
         return pace
 
     def keep_pace(self, suite: str, backbone: str, device: str, pace: Pace) -> None:
-        """Keep for the next estimate what `pace` gives."""
+        """Keep what each kind of work has cost, for later estimates."""
         rows = [(suite, backbone, device, kind, amount, pace.seconds[kind]) for kind, amount in pace.amount.items()]
         with writing(self.path) as connection:
             connection.executemany("INSERT OR REPLACE INTO pace VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def frame(self) -> pd.DataFrame:
-        """All scores: one row per score, with ``accuracy`` in per cent."""
+        """All scores, one row each: the columns of the table, and ``accuracy`` in per cent."""
         with reading(self.path) as connection:
             frame = pd.read_sql_query("SELECT * FROM scores", connection)
         return frame.assign(accuracy=100 * frame["correct"] / frame["images"])

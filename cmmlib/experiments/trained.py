@@ -1,8 +1,8 @@
-"""Reference rows that see training data: `python -m cmmlib.experiments.trained [--out FILE] [--orders N]`.
+"""Reference rows that use training data: `python -m cmmlib.experiments.trained [--out FILE] [--orders N]`.
 
-Sequential fine-tuning trains one vision tower on the tasks of an order, one after the other, each as the zoo's own
-tower of that task was trained; joint training starts at the base too and trains on all tasks at once, as many steps per
-task.  A stopped command goes on after the last task that was learnt.
+Sequential fine-tuning trains one vision tower on the tasks of an order, one after the other, each as the zoo's tower of that
+task was trained.  Joint training trains on all tasks at once, with as many steps per task.  Both start at the base.  A
+stopped command goes on after the last task that was learnt.
 """
 
 from __future__ import annotations
@@ -37,27 +37,28 @@ FIRST_SEED = 40
 
 
 class Course(NamedTuple):
-    """What one model learns: the first tasks of the suite in the order of a seed, or all at once."""
+    """What one model learns: the first ``num_tasks`` tasks in the order of ``seed``, or jointly if that is `NO_ORDER`."""
 
     num_tasks: int
     seed: int
 
     def order(self, suite: MiniSuite) -> list[str]:
-        """The names of the tasks as they arrive; of joint training in suite order."""
+        """The names of the tasks in the order in which they arrive; for joint training in suite order."""
         tasks = suite.task_names(self.num_tasks)
         return list(tasks) if self.seed == NO_ORDER else task_order(tasks, self.seed)
 
     def steps(self, suite: MiniSuite) -> list[list[str]]:
-        """The tasks that are learnt together, one list after the other."""
+        """The names of the tasks that each step learns together."""
         order = self.order(suite)
         return [order] if self.seed == NO_ORDER else [[task] for task in order]
 
 
 class Trainer:
-    """Follows courses on one backbone of a zoo; the state of each is kept in a folder of the cache.
+    """Trains and scores courses on one backbone of a zoo, and keeps the state of each in the cache.
 
     Attributes:
-        recipe: hash of all that decides the towers and their scores.
+        recipe: hash of everything that decides the towers and their scores.
+        folder: where the states are kept, one file per course.
     """
 
     def __init__(self, suite: MiniSuite, backbone: str) -> None:
@@ -70,7 +71,7 @@ class Trainer:
         self.folder = cache_dir() / "mini-trained" / self.recipe[:12]
 
     def follow(self, course: Course) -> None:
-        """Learn and score whatever of a course is not done yet."""
+        """Train and score the steps of a course that are not done yet."""
         path = self.folder / f"{course.num_tasks}-{course.seed}.safetensors"
         tower, rows = (load_file(path), _rows(path)) if path.exists() else (vision_tensors(arrays(self.base)), [])
         order, steps = course.order(self.suite), course.steps(self.suite)
@@ -90,27 +91,27 @@ class Trainer:
             save(tower, path, self.recipe, rows=json.dumps(rows), whole=str(step + 1 == len(steps)))
 
     def scores(self) -> pd.DataFrame:
-        """Columns ``TRAINED``, of all courses that have been followed to their end."""
+        """The scores of all finished courses: columns `TRAINED`."""
         rows = [row for path in self.folder.glob("*.safetensors") for row in _rows(path, whole=True)]
         return pd.DataFrame(rows, columns=TRAINED).sort_values(["label", "num_tasks", "seed", "step", "position"])
 
 
 def _rows(path: Path, whole: bool = False) -> list[tuple]:
-    """The scores so far of a course; none if it is to be whole and is not."""
+    """A course's scores so far; none if ``whole`` and the course is not finished."""
     with safe_open(path, "numpy") as file:
         notes = file.metadata()
     return [] if whole and notes["whole"] != "True" else [tuple(row) for row in json.loads(notes["rows"])]
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description="Train and score the mini suite's reference rows that see training data.")
     parser.add_argument("--out", type=Path, default=Path("trained.csv"), help="all scores (default: %(default)s)")
     parser.add_argument("--backbone", choices=VISION, default="ViT-mini/12")
     parser.add_argument("--num-tasks", type=int, nargs="+", default=[8, 14, 20], help="(default: 8 14 20)")
     parser.add_argument("--orders", type=int, default=3, help="how many, from seed 40 on (default: %(default)s)")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)  # sums then come out the same everywhere
+    torch.set_num_threads(1)  # with one thread sums are the same everywhere
     suite = MiniSuite()
     for number in arguments.num_tasks:
         suite.task_names(number)

@@ -10,21 +10,22 @@ from .suite import Suite
 from .variant import Variant
 
 SUITES = {"mini": ("folder",), "clip": ("models_dir", "data_dir", "revisions", "accept_labels")}
-"""What each suite takes besides `limit` and `precision`."""
+"""The options of each suite besides `limit` and `precision`."""
 
 
 def load_suite(name: str, *, limit: int | None = None, precision: str = "float32", **where: Any) -> Suite:
-    """The suite of that name.
+    """Load a suite by name.
 
     Args:
         name: "mini" or "clip".
-        limit: at most so many images per test set, evenly spaced; None for all.
-        precision: in which images are scored, ``float32`` or ``bfloat16``.
-        where: for "clip", where models and data sets come from: models_dir, data_dir, revisions, accept_labels; see
-            `cmmlib.suites.clip.suite.ClipSuite`.  For "mini": folder, another zoo than the one that ships.
+        limit: the largest number of images per test set, evenly spaced; None for all.
+        precision: ``float32`` or ``bfloat16``, in which the vision tower computes when images are scored.
+        where: options of the suite.  For "clip": models_dir, data_dir, revisions and accept_labels, see
+            `cmmlib.suites.clip.suite.ClipSuite`.  For "mini": folder, a zoo other than the one that ships.
 
     Raises:
-        ValueError: unknown name, an option that the suite does not take, or a bad one.
+        ValueError: the name or an option is unknown, or an option has a bad value.
+        FileNotFoundError: an option names a folder that does not exist, or one without a complete zoo.
     """
     if name not in SUITES:
         raise ValueError(f"unknown suite {name!r}; known suites: {', '.join(SUITES)}")
@@ -34,4 +35,4 @@ def load_suite(name: str, *, limit: int | None = None, precision: str = "float32
     suite: Suite = MiniSuite(**where) if name == "mini" else ClipSuite(**where)
     if (limit, precision) == (None, "float32"):
         return suite
-    return cast(Suite, Variant(suite, limit, precision))  # what it does not define itself it has from the suite
+    return cast(Suite, Variant(suite, limit, precision))  # it takes everything else from the suite at run time

@@ -1,7 +1,7 @@
-"""The papers' own figures, to stand beside ours.
+"""The papers' own figures, to compare with ours.
 
-They are of the CLIP suite alone: the mini suite's numbers are never set beside them.  A figure that could not be verified is
-not there; of no figure is the standard deviation over orders known.
+They are for the CLIP suite only; the mini suite's numbers are never compared with them.  Figures that could not be verified
+are left out.  The standard deviation over orders is not known for any of them.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ _FOLDERS = {"clip": Path(__file__).parent / "clip" / "published"}
 
 
 def published_table(suite: str, backbone: str) -> pd.DataFrame:
-    """What papers report of methods under this protocol; empty for a suite that no paper reports.
+    """What papers report for methods under this protocol.
 
     Returns:
-        Columns ``num_tasks``, ``label``, ``metric`` (ACC in per cent or BWT in points), ``value``, ``source``.
+        Columns ``num_tasks``, ``label``, ``metric`` ("ACC" or "BWT"), ``value`` (ACC in per cent, BWT in points) and
+        ``source``; empty for a suite that no paper reports.
     """
     return _read(suite, "continual.csv", backbone, ["num_tasks", "label", "metric", "value", "source"])
 
 
 def published_individual(suite: str, backbone: str) -> pd.DataFrame:
-    """Per task the accuracy in per cent of the pretrained and of the individual model, as the models' authors report it.
+    """The accuracies of the pretrained and the individual models that the models' authors report, in per cent.
 
     Source: the documentation of the model zoo (``tanganke``'s CLIP towers).
 

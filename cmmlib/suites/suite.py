@@ -1,4 +1,4 @@
-"""Suites: a backbone, its fine-tuned vision towers and their test sets, under one small interface."""
+"""The interface of a suite: backbones, their fine-tuned vision towers and test sets."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ if TYPE_CHECKING:  # datasets takes seconds to import
     from pandas import DataFrame
 
 TRAINED = ["label", "num_tasks", "seed", "step", "merged", "position", "task", "correct", "images"]
-"""The columns of `Suite.trained`: as in `cmmlib.experiments.frames.accuracies`, with counts."""
+"""The columns of `Suite.trained`: those of `cmmlib.experiments.frames.accuracies`, with counts in place of the accuracy."""
 
 NO_ORDER = -1
-"""Stands for the seed where no order of the tasks has any bearing."""
+"""The seed of a model that depends on no order of the tasks, such as one trained on all jointly."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One classification task: class names in label order, prompt templates with one "{}" each."""
+    """One classification task: class names in label order, and prompt templates with one "{}" each."""
 
     name: str
     class_names: tuple[str, ...]
     templates: tuple[str, ...]
 
     def prompts(self, label: int) -> list[str]:
-        """Every template filled with the name of class `label`."""
+        """The prompts of class `label`: every template with the class name filled in."""
         return [template.format(self.class_names[label]) for template in self.templates]
 
 
 def first_names(tasks: Sequence[Task], n: int | None) -> tuple[str, ...]:
-    """The names of the first `n` tasks, of all for None."""
+    """The names of the first `n` tasks, or of all if `n` is None; ValueError if there are fewer."""
     if n is not None and not 1 <= n <= len(tasks):
-        raise ValueError(f"n is {n!r}; this suite has 1 to {len(tasks)} tasks")
+        raise ValueError(f"n is {n!r}; give 1 to {len(tasks)} tasks, or None for all of the suite")
     return tuple(task.name for task in tasks[:n])
 
 
 def require_known(suite: str, what: str, value: str, choices: Sequence[str]) -> None:
-    """ValueError unless a value is among the choices; `what` it is, a backbone or a task, is for the message."""
+    """Raise ValueError unless `value` is among `choices`; `what` ("backbone" or "task") is for the message."""
     if value not in choices:
         raise ValueError(f"unknown {what} {value!r} in suite {suite}; choices: {', '.join(choices)}")
 
 
 class Suite(Protocol):
-    """What an experiment needs of a suite. Unknown backbones and tasks are a ValueError with the choices."""
+    """What an experiment needs of a suite.  Unknown backbones and tasks raise a ValueError that lists the choices."""
 
     @property
     def name(self) -> str:
-        """As `cmmlib.suites.load_suite` takes it."""
+        """The name that `cmmlib.suites.load_suite` takes."""
         ...
 
     @property
@@ -63,21 +63,21 @@ class Suite(Protocol):
 
     @property
     def limit(self) -> int | None:
-        """At most so many images per test set, for a quick look; None for all."""
+        """The largest number of images per test set, for a quick look; None for all."""
         ...
 
     @property
     def precision(self) -> str:
-        """In which its images are scored, see `cmmlib.evaluation.scorer.ZeroShotScorer`."""
+        """``float32`` or ``bfloat16``, see `cmmlib.evaluation.scorer.ZeroShotScorer`."""
         ...
 
     @property
     def content_hash(self) -> str:
-        """Changes whenever any score could change, with `limit` and `precision` too."""
+        """A hash of everything in the suite that scores depend on, `limit` and `precision` included."""
         ...
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
-        """The first `n` task names in suite order, all for None."""
+        """The first `n` task names in suite order, or all if `n` is None."""
         ...
 
     def base(self, backbone: str) -> str:
@@ -89,17 +89,20 @@ class Suite(Protocol):
         ...
 
     def test_set(self, task_name: str) -> Dataset:
-        """Test split with the columns image (PIL) and label (an int, or a ClassLabel), `limit` rows of it at most."""
+        """The test split, at most `limit` rows, with the columns image (PIL) and label (int64 or ClassLabel)."""
         ...
 
     def test_set_key(self, task_name: str) -> str:
-        """Names content and order of `test_set`: equal keys, equal rows.  Costs no pass over the images."""
+        """A key of the content and order of `test_set`: equal keys, equal rows.  Reads no images."""
         ...
 
     def trained(self, backbone: str) -> DataFrame:
-        """Scores of towers that were trained on these tasks rather than merged; `TRAINED`, empty where there are none."""
+        """Scores of towers that were trained on the tasks rather than merged: columns `TRAINED`, empty if there are none."""
         ...
 
     def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
-        """What they are made of: ``kind`` (model or dataset), ``id``, ``place`` (hub or a path), ``revision``."""
+        """What the scores are measured on, one row per model and data set.
+
+        Keys: ``kind`` ("model", "dataset" or "suite"), ``id``, ``place`` ("hub", a path or "in cmmlib") and ``revision``.
+        """
         ...

@@ -1,4 +1,4 @@
-"""A suite that is scored otherwise than by default."""
+"""A suite that is scored on fewer images, or in another precision."""
 
 from __future__ import annotations
 
@@ -15,9 +15,17 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 class Variant:
-    """A suite that is scored otherwise: on fewer images, or in another precision.  Its scores are kept apart.
+    """A suite that is scored on fewer images, or in another precision.  Its scores are kept apart from the suite's.
 
-    With a `limit` the floor(i · n / limit)-th images of a test set are taken: many data sets are sorted by class.
+    A `limit` takes every floor(i · n / limit)-th of a test set's n images, since many data sets are sorted by class.
+
+    Args:
+        suite: gives everything else.
+        limit: the largest number of images per test set, at least 1; None for all.
+        precision: ``float32`` or ``bfloat16``.
+
+    Raises:
+        ValueError: a bad limit or precision.
     """
 
     def __init__(self, suite: Suite, limit: int | None = None, precision: str = "float32") -> None:
@@ -28,26 +36,26 @@ class Variant:
         self.suite, self.limit, self.precision = suite, limit, precision
 
     def __getattr__(self, name: str) -> Any:
-        if name == "suite":  # not there yet while it is unpickled
+        if name == "suite":  # not set yet while unpickling
             raise AttributeError(name)
         return getattr(self.suite, name)
 
     @property
     def content_hash(self) -> str:
-        """Hash of the whole suite's, the limit and the precision."""
+        """SHA-256 of the whole suite's hash, the limit and the precision."""
         return sha256(f"{self.suite.content_hash} limit {self.limit} {self.precision}".encode()).hexdigest()
 
     def test_set(self, task_name: str) -> Dataset:
-        """At most `limit` rows of the whole test set, evenly spaced."""
+        """At most `limit` rows of the suite's test set, evenly spaced."""
         whole = self.suite.test_set(task_name)
         if self.limit is None or len(whole) <= self.limit:
             return whole
         return whole.select([i * len(whole) // self.limit for i in range(self.limit)])
 
     def test_set_key(self, task_name: str) -> str:
-        """The whole test set's, and the limit."""
+        """The key of the suite's test set, and the limit."""
         return self.suite.test_set_key(task_name) + (f" limit {self.limit}" if self.limit else "")
 
     def trained(self, backbone: str) -> DataFrame:
-        """None: those of the whole suite are of all images, in its own precision."""
+        """No rows: the suite's are scored on all images, in its own precision."""
         return self.suite.trained(backbone).iloc[:0]

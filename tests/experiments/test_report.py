@@ -130,5 +130,5 @@ def test_what_papermill_leaves_is_told_finished_from_failed(run):
     with pytest.raises(ValueError, match="was not finished"):
         write_report(run)
     target.write_text(json.dumps({})[:1])  # killed while it was written
-    with pytest.raises(ValueError, match=r"02_main_table\.ipynb is no notebook"):
+    with pytest.raises(ValueError, match=r"02_main_table\.ipynb is not a notebook"):
         write_report(run)

@@ -1,8 +1,8 @@
-"""A stand-in for the hub's content: every repository of the CLIP suite, tiny, with the real names, layouts and file formats.
+"""A tiny stand-in for every repository of the CLIP suite on the hub, with the real names, layouts and file formats.
 
-Models are random and data sets noise of one colour per class: they show that everything is found, read and counted, and
-no accuracy means anything.  ``write(folder)`` makes <folder>/models/<owner>/<name>/… and <folder>/datasets/…, to be
-served by `hub.Hub.serve_folder` or given as models_dir and data_dir.
+Models are random, and data sets are noise of one colour per class.  They test finding, reading and counting; accuracies mean
+nothing.  ``write(folder)`` makes <folder>/models/<owner>/<name>/… and <folder>/datasets/…, to be served by
+`hub.Hub.serve_folder` or given as models_dir and data_dir.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def write(folder: Path, images: int = 24) -> Path:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set differs from the commonest one: data/<split>-*.parquet, named labels, colour images."""
+    """How a data set differs from the most common layout: data/<split>-*.parquet, named labels, colour images."""
 
     folder: str = "data"
     mode: str = "RGB"
@@ -42,7 +42,7 @@ class Layout:
     named: bool = True  # whether the labels are a ClassLabel
     card: bool = True  # whether README.md says where the splits are; the Parquet files declare their features anyway
     splits: tuple[str, ...] = ("train",)  # besides the one that is scored
-    more: dict[str, str] = field(default_factory=dict)  # more columns: name → type
+    more: dict[str, str] = field(default_factory=dict)  # further columns: name → type
 
 
 LAYOUTS = {
@@ -68,7 +68,7 @@ LAYOUTS = {
 
 
 def labels_of(task: ClipTask, images: int = 24) -> list[int]:
-    """Labels of a stand-in test split: two images a class where these are few, else classes evenly spaced; sorted."""
+    """Sorted labels of a stand-in test split: two images per class if they fit, else one each of evenly spaced classes."""
     n = len(task.class_names)
     if 2 * n <= images:
         return [label for label in range(n) for _ in range(2)]
@@ -76,14 +76,14 @@ def labels_of(task: ClipTask, images: int = 24) -> list[int]:
 
 
 def image_of(task: ClipTask, i: int, label: int) -> bytes:
-    """The file of the i-th image of a stand-in test split; its size, mode and compression are the data set's."""
+    """The file of the i-th image of a stand-in test split, with the data set's mode and file format."""
     layout = LAYOUTS.get(task.name, Layout())
     random = np.random.default_rng([i, label, len(task.class_names)])
     height, width = (28, 28) if layout.mode == "L" else (int(random.integers(20, 60)), int(random.integers(20, 60)))
     colour = np.random.default_rng(label).integers(40, 216, 3)
     pixels = np.clip(colour + random.normal(0, 20, (height, width, 3)), 0, 255).astype(np.uint8)
     buffer = io.BytesIO()
-    # a few PNGs are not what the rest are, as in real data sets
+    # a few PNGs have another mode, as in real data sets
     mode = "RGBA" if layout.format == "PNG" and layout.mode == "RGB" and i % 5 == 4 else layout.mode
     if task.name == "fer2013":
         Image.fromarray(pixels).convert("L").save(buffer, "JPEG")
@@ -93,13 +93,13 @@ def image_of(task: ClipTask, i: int, label: int) -> bytes:
 
 
 def declared(task: ClipTask) -> list[str]:
-    """Label names as the data set itself spells them."""
+    """The task's class names as the data set spells them."""
     spelt = {name: alias for alias, name in task.aliases.items()}
     return [spelt.get(name, name) for name in task.class_names]
 
 
 def write_data(folder: Path, task: ClipTask, images: int = 24) -> None:
-    """One data set: the split that is scored, and others that no one may ask for."""
+    """Write one data set: the split that is scored, and others that must never be fetched."""
     labels = labels_of(task, images)
     rows = [(image_of(task, i, label), label) for i, label in enumerate(labels)]
     folder.mkdir(parents=True)
@@ -116,7 +116,7 @@ def write_data(folder: Path, task: ClipTask, images: int = 24) -> None:
 
 
 def write_parquet(folder: Path, task: ClipTask, rows: list[tuple[bytes, int]], shards: int | None = None) -> None:
-    """<folder>/<split>-*.parquet with the data set's columns, as ``push_to_hub`` writes them."""
+    """Write <folder>/<split>-*.parquet with the data set's columns, as ``push_to_hub`` does."""
     import datasets
     from pyarrow import parquet
 
@@ -142,7 +142,7 @@ def write_parquet(folder: Path, task: ClipTask, rows: list[tuple[bytes, int]], s
 
 
 def card(task: ClipTask) -> str:
-    """README.md with what the hub's own tools put at its head."""
+    """A data set's README.md, with the YAML that the hub's tools put at its head."""
     layout = LAYOUTS.get(task.name, Layout())
     lines = ["---", "dataset_info:"]
     config = layout.folder if layout.folder != "data" else "default"

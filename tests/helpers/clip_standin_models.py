@@ -1,4 +1,4 @@
-"""The models of the CLIP suite's stand-in: bases and fine-tuned towers, random and tiny."""
+"""The models of the CLIP suite's stand-in: tiny random bases and fine-tuned towers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEVER = b"never fetched"
 
 
 def write_models(folder: Path, backbone: str) -> None:
-    """A base and its twenty fine-tuned towers, each the base and a task's own low-rank change."""
+    """Write a base and its twenty fine-tuned towers, each the base plus a low-rank change of the task."""
     from safetensors.torch import save_file
     from transformers import CLIPConfig, CLIPModel
 
@@ -52,7 +52,7 @@ def write_models(folder: Path, backbone: str) -> None:
     _write_processor(base, vocabulary, merges)
     if "safetensors" in WEIGHTS[backbone]:
         save_file(state, base / "model.safetensors", metadata={"format": "pt"})
-    # the files of that age hold the positions' numbers as well
+    # files of that age also hold the position ids
     positions = {
         "text_model.embeddings.position_ids": torch.arange(CONTEXT)[None],
         "vision_model.embeddings.position_ids": torch.arange((SIZE // patch) ** 2 + 1)[None],
@@ -82,7 +82,7 @@ def _change(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Tokens of a byte-level CLIP tokenizer: all bytes, alone and at a word's end, and the prompts' commonest words."""
+    """Vocabulary and merges of a CLIP tokenizer: all bytes, alone and at a word's end, and common words of the prompts."""
     from collections import Counter
 
     from tokenizers.pre_tokenizers import ByteLevel

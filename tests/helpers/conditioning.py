@@ -1,4 +1,4 @@
-"""Matrices with chosen singular values, well and ill conditioned."""
+"""Matrices with chosen singular values, well conditioned and ill conditioned."""
 
 from __future__ import annotations
 

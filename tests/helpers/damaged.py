@@ -1,4 +1,4 @@
-"""Damaged checkpoints without end: bytes, headers, indices and configurations changed at random."""
+"""An endless supply of damaged checkpoints: bytes, headers, indices and configurations changed at random."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ODD += [
 
 
 def mutate_json(value: object, rng: random.Random) -> object:
-    """Change, remove, add, rename or double something, somewhere in it."""
+    """A copy of a JSON value with one thing changed, removed, added, renamed or doubled at random."""
     if isinstance(value, dict) and value and rng.random() < 0.85:
         key = rng.choice(list(value))
         how = rng.random()
@@ -89,7 +89,7 @@ def mutate_safetensors(data: bytes, rng: random.Random) -> bytes:
     how = rng.randrange(7)
     if how == 0:
         return mutate_bytes(data, rng)
-    if how == 1:  # the length alone
+    if how == 1:  # only the length
         claimed = rng.choice(
             [0, 1, 2, length - 1, length + 1, len(data), 2**32, 2**63, 2**64 - 1, rng.randrange(2 * length)]
         )
@@ -110,7 +110,7 @@ def mutate_safetensors(data: bytes, rng: random.Random) -> bytes:
 
 
 def folders(rng: random.Random, root: Path) -> Iterator[Path]:
-    """Damaged models without end, each in a folder of its own that is removed when the next is asked for."""
+    """Endless damaged models, each in a folder that is removed when the next is asked for."""
     save_file(MODEL, root / "good.safetensors")
     save_file(LORA, root / "lora.safetensors")
     torch.save(MODEL, root / "good.bin")

@@ -1,4 +1,4 @@
-"""DOP's losses for the tests: two of them on one layer, the printed formula, and the solvers by their parameters."""
+"""DOP's losses for the tests: a pair on one layer, the formula as printed, and the parameters of the solvers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pair(shape: tuple[int, int], space: Space = "uv", epsilon: float = 0.99999, 
 
 
 def printed_loss(task_vector: Tensor, x: Tensor, space: Space, epsilon: float) -> Tensor:
-    """‖S Uᵀ E‖² + ‖E V S‖² with torch's SVD cut at the fewest values whose share of the sum reaches ε."""
+    """‖S Uᵀ E‖² + ‖E V S‖², with torch's SVD cut to the fewest singular values whose share of the sum reaches ε."""
     u, s, vt = torch.linalg.svd(task_vector, full_matrices=False)
     k = min(int((s.cumsum(0) / s.sum() < epsilon).sum()) + 1, len(s))
     e = x - task_vector

@@ -27,7 +27,7 @@ SUITE: Any = SimpleNamespace(
 
 
 class Scorer:
-    """Notes what it is asked, and scores a model by its own numbers."""
+    """Records what it is asked to score, and derives scores from a model's own weights."""
 
     device = "cpu"
 
@@ -50,7 +50,7 @@ class Scorer:
 
 
 def execute(run: Run, store: Results, together: int = 1) -> list[list[str]]:
-    """Run a sequence; gives what was scored, model after model."""
+    """Run a sequence; returns the tasks that were scored, one list per model."""
     scorer: Any = Scorer(together)
     run_sequence(SUITE, "tiny", run, store, scorer)
     return scorer.asked

@@ -1,4 +1,4 @@
-"""A model hub on loopback: as much of one as huggingface_hub asks for, with faults on demand, and processes that use it."""
+"""A model hub on loopback, as far as huggingface_hub needs one, with faults on demand; and processes that use it."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from urllib.parse import unquote
 import cmmlib
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-NOWHERE = "http://127.0.0.1:9"  # the discard port: refused at once
+NOWHERE = "http://127.0.0.1:9"  # the discard port, which refuses connections at once
 
 Files = Mapping[str, bytes | Path]
 
 
 class Hub(ThreadingHTTPServer):
-    """Repositories by id, data sets' with "datasets/" before it; ``id@commit`` is another state of the same one."""
+    """A hub of repositories by id, with "datasets/" before that of a data set; ``id@commit`` is another state of one."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repos: dict[str, Files] = {}
-        self.refs: dict[str, dict[str, str]] = {}  # repository → branch → commit; main is at COMMIT where none is given
+        self.refs: dict[str, dict[str, str]] = {}  # repository → branch → commit; by default main is at COMMIT
         self.faults: dict[str, str] = {}  # repository → gated, private, forbidden, down or torn
-        self.sizes: dict[str, int] = {}  # repository/file → a size that is claimed for it
+        self.sizes: dict[str, int] = {}  # repository/file → the size that the hub claims
         self.requests: list[str] = []
 
     @property
@@ -43,14 +43,14 @@ class Hub(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def serve_folder(self, folder: Path) -> None:
-        """Serve what `standin.write` wrote: <folder>/models/<owner>/<name>/… and <folder>/datasets/…"""
+        """Serve what `clip_standin.write` wrote: <folder>/models/<owner>/<name>/… and <folder>/datasets/…"""
         for kind, prefix in (("models", ""), ("datasets", "datasets/")):
             for repo in (folder / kind).glob("*/*"):
                 files = {path.relative_to(repo).as_posix(): path for path in repo.rglob("*") if path.is_file()}
                 self.repos[f"{prefix}{repo.parent.name}/{repo.name}"] = files
 
     def handle_error(self, *_):
-        """A client that went away is no news."""
+        """Print nothing when a client goes away."""
 
 
 FAULTS = {  # status and error code of the real hub
@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, status: int, data: bytes, headers: dict[str, str], body: bool, torn: bool = False):
         if status == 200 and (match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))):
-            start = int(match[1])  # a download that goes on where it broke off
+            start = int(match[1])  # a download that resumes
             headers = {**headers, "Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
             status, data = 206, data[start:]
         self.send_response(status)
@@ -129,7 +129,7 @@ def _bytes(file: bytes | Path) -> bytes:
 
 @contextmanager
 def running() -> Iterator[Hub]:
-    """A hub without repositories, that answers until the block ends."""
+    """A hub without repositories that answers until the block ends."""
     with Hub() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -137,9 +137,9 @@ def running() -> Iterator[Hub]:
 
 
 def environment(url: str, home: Path) -> dict[str, str]:
-    """For a process whose hub is at ``url`` and whose home, with all caches, is ``home``.
+    """The environment of a process whose hub is at ``url`` and whose home, with all caches, is ``home``.
 
-    huggingface_hub reads these when it is imported, so a process that has imported it needs a child.
+    huggingface_hub reads it when it is imported, so a process that has imported it already needs a `child`.
     """
     kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if key in os.environ}
     kept["PYTHONPATH"] = os.pathsep.join([str(Path(cmmlib.__file__).parents[1]), kept.get("PYTHONPATH", "")])
@@ -170,9 +170,10 @@ for line in sys.stdin:
 
 @contextmanager
 def child(script: str, environment: Mapping[str, str], cwd: Path) -> Iterator[Callable[[Any], Any]]:
-    """A fresh Python process that answers requests one by one: ``script`` defines ``answer(request)``, JSON in and out.
+    """A fresh Python process that answers requests one by one; yields the function that asks it.
 
-    An exception in it is answered as {"error": its type's name, "message": …}.
+    ``script`` defines ``answer(request)``, which takes and returns JSON values.  An exception in it is answered as
+    {"error": name of its type, "message": its text}.
     """
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What the tests of the methods share: random matrices of all shapes, a comparison, one-layer merges, small models."""
+"""What the tests of the methods share: random matrices, a comparison, one-layer merges and small models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def close(actual: Tensor, expected: Tensor, rel: float = 1e-9) -> bool:
 
 
 def merge_task_vectors(method: str, taus: list[Tensor], **params: Any) -> Tensor:
-    """The merged task vector of a model of one linear weight whose base is zero, computed in float64."""
+    """The merged task vector of a model with one weight and base zero, computed in float64; 2-D weights are linear."""
     linear = ["w"] if taus[0].ndim == 2 else None
     options = {"linear": linear} if linear else {}
     merger = ContinualMerger({"w": torch.zeros_like(taus[0])}, method, compute_dtype=f64, **options, **params)

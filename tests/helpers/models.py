@@ -1,4 +1,4 @@
-"""What the tests of models and of merging share: small models, where the golden ones lie, comparisons."""
+"""What the tests of models and merging share: small models, paths of the golden models, and comparisons."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BASE, TASKS = GOLDEN / "base.safetensors", [GOLDEN / f"task{i}.safetensors" for 
 PREFIX = "vision_model."
 
 METHODS = ["weight_average", "task_arithmetic", "ties", "magmax", "opcm", "dop"]
-QUICK = {"dop": {"num_steps": 3}}  # parameters with which they take no time
+QUICK = {"dop": {"num_steps": 3}}  # parameters that make slow methods fast
 
 STATE = {"fc.weight": torch.arange(6.0).reshape(2, 3), "fc.bias": torch.ones(2), "out.bias": torch.zeros(4)}
 WHOLE = save(STATE)
@@ -31,12 +31,12 @@ def read(path: str | Path) -> State:
 
 
 def same(one: State, other: State) -> bool:
-    """Equal in every bit, in any order."""
+    """Whether two models have equal tensors, in any order of names."""
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def same_in_order(one: State, other: State) -> bool:
-    """Equal in every bit, and in the order of the names."""
+    """Whether two models have equal tensors, in the same order of names."""
     return list(one) == list(other) and same(one, other)
 
 
@@ -46,12 +46,12 @@ def without_prefix(state: State) -> State:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every byte of every file below a folder."""
+    """Path → bytes of every file below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def sharded(folder: Path, shards: object = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")) -> Path:
-    """`STATE` in two files in ``folder``, with an index that names ``shards``; gives the folder back."""
+    """Write `STATE` in two files in ``folder``, with an index that names ``shards``; returns the folder."""
     first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
     save_file({"fc.weight": STATE["fc.weight"]}, folder / first)
     save_file({key: STATE[key] for key in ("fc.bias", "out.bias")}, folder / second)
@@ -62,7 +62,7 @@ def sharded(folder: Path, shards: object = ("model-00001-of-00002.safetensors", 
 
 
 def broken(state: State, fault: str) -> State:
-    """A copy of a model of ``toy``'s shapes with a fault."""
+    """A copy of a model with the shapes of the fixture ``toy``, with a fault."""
     state = {key: tensor.clone() for key, tensor in state.items()}
     if fault == "missing":
         del state["fc.bias"]

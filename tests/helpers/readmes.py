@@ -1,4 +1,4 @@
-"""What the READMEs say, cut into what can be checked."""
+"""The parts of the READMEs that can be checked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ READMES = sorted(
 
 
 class Block(NamedTuple):
-    """A fenced block: its language ("" for none) and its text."""
+    """A fenced block: its language ("" if none is named) and its text."""
 
     language: str
     text: str
@@ -32,12 +32,12 @@ def prose(readme: Path) -> str:
 
 
 def inline_code(readme: Path) -> list[str]:
-    """What stands between single backticks outside fenced blocks."""
+    """The text between single backticks outside fenced blocks."""
     return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", prose(readme))
 
 
 def commands(readme: Path) -> list[str]:
-    """Command lines, from blocks that are no Python or output and from inline code."""
+    """Command lines, from blocks in shell or without a language and from inline code."""
     lines = [line for block in blocks(readme) if block.language in ("", "bash", "sh") for line in block.text.splitlines()]
     starts = ("make ", "cmm ", "python -m cmmlib", "papermill ", "pytest ", "cmm\n")
     found = [line.split("#")[0].strip() for line in [*lines, *inline_code(readme)]]

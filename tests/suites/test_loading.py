@@ -21,7 +21,7 @@ from cmmlib.suites import load_suite
         (lambda: load_suite("clip").base("ViT-B/8"), "unknown backbone 'ViT-B/8' in suite clip; choices: ViT-B/32"),
         (lambda: load_suite("clip").checkpoint("ViT-B/32", "x"), "unknown task 'x'"),
         (lambda: load_suite("clip").test_set("x"), "unknown task 'x'"),
-        (lambda: load_suite("clip").task_names(21), "this suite has 1 to 20 tasks"),
+        (lambda: load_suite("clip").task_names(21), "n is 21; give 1 to 20 tasks"),
         (lambda: load_suite("mini", limit=0), "limit is 0: give a number of images per test set"),
         (lambda: load_suite("mini", limit=True), "limit is True"),
     ],

@@ -1,4 +1,4 @@
-"""Pictures: every function takes numbers and axes and returns the axes; one colour per method everywhere."""
+"""Figures.  Each function draws numbers on axes and returns the axes; a method has the same colour in all of them."""
 
 from .accuracy import accuracy_heatmap, main_figure, order_strip
 from .cost import cost_curves, cost_figure

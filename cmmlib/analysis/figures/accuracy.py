@@ -1,4 +1,4 @@
-"""Accuracies: the whole array of one run, and ACC of every order."""
+"""Figures of accuracies: the accuracy array of one run, and ACC of every order."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .style import line_style
 
 
 def accuracy_heatmap(ax: Axes, R: ArrayLike, tasks: Sequence[str]) -> Axes:
-    """Accuracy in per cent after each merge (rows) on each task (columns), both in the order of merging.
+    """Draw the accuracy after each merge (rows) on each task (columns), both in the order of merging.
 
     Args:
-        R: [steps, tasks]; NaN cells stay white.
+        R: [steps, tasks] in per cent; NaN cells stay white.
         tasks: names in the order of merging.
     """
     R = np.asarray(R, dtype=float)
@@ -31,17 +31,17 @@ def accuracy_heatmap(ax: Axes, R: ArrayLike, tasks: Sequence[str]) -> Axes:
     ax.set(xlabel="accuracy on", ylabel="after merging")
     ax.grid(False)
     ax.figure.colorbar(image, ax=ax, label="accuracy (%)", fraction=0.05)
-    # the lower triangle is what has been merged: outline the diagonal
+    # the diagonal separates merged tasks, below it, from tasks not merged yet
     for number in range(len(tasks)):
         ax.add_patch(Rectangle((number - 0.5, number - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=0.9))
     return ax
 
 
 def main_figure(axes: Sequence[Axes], per_run: pd.DataFrame, references: pd.DataFrame) -> Sequence[Axes]:
-    """ACC of every order as a dot and the mean as a bar's end, one panel per number of tasks.
+    """Draw the mean ACC of each method as a bar and that of every order as a tick, one panel per number of tasks.
 
     Args:
-        axes: one per number of tasks.
+        axes: one per number of tasks, in ascending order.
         per_run: `cmmlib.analysis.runs.per_run_metrics`.
         references: `cmmlib.analysis.tables.reference_means`.
     """
@@ -64,7 +64,7 @@ def main_figure(axes: Sequence[Axes], per_run: pd.DataFrame, references: pd.Data
 
 
 def order_strip(ax: Axes, per_run: pd.DataFrame) -> Axes:
-    """ACC of every order as a dot over its box (quartiles, whiskers to the worst and the best), a row per label.
+    """Draw ACC of every order as a dot over a box (quartiles, whiskers to the worst and the best), one row per label.
 
     Args:
         per_run: `cmmlib.analysis.runs.per_run_metrics`, of one number of tasks.
@@ -77,11 +77,11 @@ def order_strip(ax: Axes, per_run: pd.DataFrame) -> Axes:
         ax.barh(height, third - first, left=first, height=0.66, color=color, alpha=0.25)
         ax.plot([low, high], [height, height], "-", color=color, linewidth=0.7)
         ax.plot([median, median], [height - 0.33, height + 0.33], "-", color=color, linewidth=1.4)
-        # orders side by side rather than on top of each other; by rank, so that the picture is always the same
+        # dots are shifted in turn so that they do not overlap; not at random, so that the figure is always the same
         offset = 0.22 * (np.arange(len(values)) % 3 - 1) if len(values) > 1 else np.zeros(1)
         ax.plot(values, height + offset, "o", color=color, markersize=2.2, alpha=0.6, markeredgewidth=0)
     ax.set_yticks(range(len(labels)), labels)
-    ax.use_sticky_edges = False  # bars would end the axis where they end
+    ax.use_sticky_edges = False  # else the axis would end where the bars do
     ax.margins(x=0.03)
     ax.set(xlabel="ACC (%)", ylim=(-0.6, len(labels) - 0.4))
     ax.grid(False, axis="y")

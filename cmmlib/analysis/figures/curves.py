@@ -11,11 +11,11 @@ from .style import count_axis, line_style
 
 
 def step_curves(ax: Axes, points: pd.DataFrame, column: str = "seen") -> Axes:
-    """Mean accuracy against the number of merged models, a line per label; bands are one standard deviation over orders.
+    """Draw mean accuracy against the number of merged models, a line per label, with one standard deviation over orders.
 
     Args:
         points: `cmmlib.analysis.runs.per_step_metrics` of one number of tasks.
-        column: ``"seen"`` (with the bounds of pretrained and individual models), ``"unseen"`` or ``"unseen_change"``.
+        column: "seen" (with lines for the pretrained and individual models), "unseen" or "unseen_change".
     """
     for label, part in points.dropna(subset=column).groupby("label", sort=False):
         by_step = part.groupby("step")[column]
@@ -39,10 +39,10 @@ def step_curves(ax: Axes, points: pd.DataFrame, column: str = "seen") -> Axes:
 
 
 def label_curves(ax: Axes, points: pd.DataFrame, y: str) -> Axes:
-    """Column ``y`` against the number of merged models, a line per label; the mean where there are several orders.
+    """Draw the mean of column ``y`` against the number of merged models, a line per label.
 
     Args:
-        points: with columns ``label`` and ``step``.
+        points: with columns ``label``, ``step`` and ``y``'s.
     """
     for label, part in points.groupby("label", sort=False):
         mean = part.groupby("step")[y].mean()
@@ -52,7 +52,7 @@ def label_curves(ax: Axes, points: pd.DataFrame, y: str) -> Axes:
 
 
 def history_curves(ax: Axes, history: pd.DataFrame, columns: Sequence[str]) -> Axes:
-    """Columns of a merger's history against the number of merged models."""
+    """Draw columns of a merger's history, which is indexed by the number of merged models."""
     for column in columns:
         ax.plot(history.index, history[column], marker="o", label=column.replace("_", " "))
     count_axis(ax, "merged models")

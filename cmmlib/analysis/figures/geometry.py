@@ -1,4 +1,4 @@
-"""The geometry of task vectors (`cmmlib.analysis.geometry`): angles, kinds of weights, what OPCM's projection removes."""
+"""Figures of the geometry of task vectors (`cmmlib.analysis.geometry`): angles, and what OPCM's projection removes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from .style import KINDS, count_axis, kind_style
 
 
 def cosine_heatmap(ax: Axes, matrix: ArrayLike, tasks: Sequence[str]) -> Axes:
-    """Cosine similarities of the tasks' task vectors; the diagonal, 1 by definition, stays white.
+    """Draw the cosine similarities of task vectors; the diagonal, which is always 1, stays white.
 
     Args:
         matrix: [tasks, tasks].
+        tasks: their names.
     """
     matrix = np.where(np.eye(len(tasks), dtype=bool), np.nan, np.asarray(matrix, dtype=float))
     low, high = (bound(matrix[np.isfinite(matrix)], initial=0) for bound in (np.min, np.max))
@@ -35,7 +36,7 @@ def cosine_heatmap(ax: Axes, matrix: ArrayLike, tasks: Sequence[str]) -> Axes:
 
 
 def kind_curves(ax: Axes, points: pd.DataFrame, x: str, y: str) -> Axes:
-    """The mean of column ``y`` against column ``x``, a line per kind of weights.
+    """Draw the mean of column ``y`` against column ``x``, a line per kind of weights.
 
     Args:
         points: with a column ``kind``.
@@ -47,10 +48,13 @@ def kind_curves(ax: Axes, points: pd.DataFrame, x: str, y: str) -> Axes:
 
 
 def removed_shares(ax: Axes, steps: pd.DataFrame) -> Axes:
-    """What OPCM's projection removes of ‖τ‖² as models arrive, stacked; dashed what it would of a random direction.
+    """Draw what OPCM's projection removes of ‖τ‖² as models arrive, as stacked bars.
+
+    A dashed line shows what it would remove of a random direction.
 
     Args:
-        steps: indexed by step, with the removed and random shares of `cmmlib.analysis.geometry.Projection`.
+        steps: indexed by the number of models merged before, with the ``removed_…`` and ``random_…`` shares of
+            `cmmlib.analysis.geometry.Projection`.
     """
     block, diagonal = 100 * steps["removed_block"], 100 * steps["removed_diagonal"]
     ax.bar(steps.index, block, color="#E69F00", width=0.8, label="block $P_{:r,:r}$")
@@ -64,7 +68,9 @@ def removed_shares(ax: Axes, steps: pd.DataFrame) -> Axes:
 
 
 def aligned_shares(ax: Axes, steps: pd.DataFrame) -> Axes:
-    """How much of ‖τ‖² lies in the merged model's leading left and right subspace; dashed of a random direction.
+    """Draw how much of ‖τ‖² lies in the merged model's leading left and right subspaces.
+
+    Dashed lines show the same for a random direction.
 
     Args:
         steps: as in `removed_shares`, with the ``in_…`` and ``random_…`` shares.

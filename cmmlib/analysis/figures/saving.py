@@ -1,4 +1,4 @@
-"""Pictures as files."""
+"""Saving figures."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from matplotlib.figure import Figure
 
 from ...files import whole
 
-# without what differs from run to run
+# metadata without what differs between runs and versions
 ENDINGS: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
 
 
 def save(figure: Figure, path: str | Path) -> list[Path]:
-    """Write ``<path>.png`` and ``<path>.pdf``, each whole or not at all, the same bytes for the same picture."""
+    """Write ``<path>.png`` and ``<path>.pdf``, and return their paths.
+
+    Each file appears whole or not at all, and the same figure gives the same bytes.
+    """
     written = []
     for ending, metadata in ENDINGS.items():
         target = Path(f"{path}.{ending}")

@@ -1,4 +1,4 @@
-"""What all pictures share: sizes for print, and a colour for each method and each kind of weights."""
+"""The style that all figures share: sizes for print, and a colour for each method and each kind of weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 COLUMN_WIDTH = 3.5  # inches: one column of a two-column paper
 
-# Okabe & Ito's colours, told apart by readers with any common colour blindness; variants differ by their dashes
+# Okabe & Ito's colours, which readers with common colour blindness can tell apart; variants differ by their dashes
 STYLES = {
     "Pretrained": ("#777777", ":"),
     "Individual": ("#000000", ":"),
@@ -32,7 +32,7 @@ KINDS = {"q": "#0072B2", "k": "#56B4E9", "v": "#009E73", "out": "#E69F00", "fc1"
 
 
 def line_style(label: str) -> dict[str, Any]:
-    """Colour, dashes and marker of a method; a label of the user's own gets one that only its name decides."""
+    """Colour, dashes and marker of a label, as keywords of `plot`; those of an unknown label depend only on its name."""
     if label in STYLES:
         color, dashes = STYLES[label]
         return {"color": color, "linestyle": dashes, "marker": MARKERS[list(STYLES).index(label) % len(MARKERS)]}
@@ -41,13 +41,13 @@ def line_style(label: str) -> dict[str, Any]:
 
 
 def kind_style(kind: str) -> dict[str, Any]:
-    """Colour and dashes of a kind of weights (`cmmlib.analysis.geometry.layer_of`)."""
+    """Colour and dashes of a kind of weights (`cmmlib.analysis.geometry.layer_of`), as keywords of `plot`."""
     color = KINDS.get(kind, f"C{sum(map(ord, kind)) % 10}")
     return {"color": color, "linestyle": "--" if kind.startswith("fc") else "-"}
 
 
 def paper_style() -> AbstractContextManager[None]:
-    """rcParams for column width: ``with paper_style(): …``."""
+    """rcParams for figures of one column's width: ``with paper_style(): …``."""
     return mpl.rc_context(
         {
             "font.size": 7,
@@ -71,8 +71,8 @@ def paper_style() -> AbstractContextManager[None]:
 
 
 def count_axis(ax: Axes, label: str) -> None:
-    """An x-axis that counts models: whole numbers only."""
+    """Label an x-axis that counts models, with ticks at whole numbers only."""
     ax.set(xlabel=label)
     locator = ax.xaxis.get_major_locator()
-    if isinstance(locator, MaxNLocator):  # not where the caller has set ticks
+    if isinstance(locator, MaxNLocator):  # else the caller has set the ticks
         locator.set_params(integer=True)

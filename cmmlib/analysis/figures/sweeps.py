@@ -1,4 +1,4 @@
-"""A metric against a hyper-parameter."""
+"""Figures of a metric against a hyper-parameter."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from .style import line_style
 def sweep_curve(
     ax: Axes, points: pd.DataFrame, y: str, *, color: str = "#0072B2", published: object = None, chosen: object = None
 ) -> Axes:
-    """A metric against a hyper-parameter: a dot per order, a line through their means, the published value marked.
+    """Draw a metric against a hyper-parameter: a dot per order, and a line through their means.
 
     Args:
-        points: with a column ``value``; where it holds names, or numbers far from evenly spaced, they are set side by side.
-        published, chosen: values to mark, by a dotted line and a star.
+        points: with columns ``value`` and ``y``'s.  Values that are not numbers, or far from evenly spaced, are drawn at
+            equal distances.
+        y: the column of the metric.
+        published: value to mark with a dotted line.
+        chosen: value to mark with a star.
     """
     values = list(dict.fromkeys(points["value"]))
     gaps = np.diff(values) if all(isinstance(value, int | float) for value in values) else np.array([])

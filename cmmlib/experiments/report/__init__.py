@@ -1,4 +1,4 @@
-"""One HTML file of a finished ``cmm reproduce`` run, with everything in it, to send to a colleague."""
+"""The report of a finished ``cmm reproduce`` run: one self-contained HTML file to send to a colleague."""
 
 from .page import write_report
 

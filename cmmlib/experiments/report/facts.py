@@ -1,4 +1,4 @@
-"""What was run, when, with what, and whether it agrees with the reference run: the list at the top of the page."""
+"""The facts at the top of the page: what was run, when, with what, and whether it agrees with the reference run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .finished_run import TABLE, FinishedRun, Notebook
 
 
 def facts(run: FinishedRun) -> dict[str, str]:
-    """Name → value, in the order in which they are to be read."""
+    """The facts of a run: name → value, in reading order."""
     spans = [notebook["metadata"]["papermill"] for notebook in run.notebooks.values()]
     language = run.notebooks[TABLE]["metadata"].get("language_info", {})
     found = {
@@ -29,12 +29,12 @@ def facts(run: FinishedRun) -> dict[str, str]:
 def _first_backbone(suite: str) -> str:
     try:
         return load_suite(suite).backbones[0]
-    except ValueError:  # a run made elsewhere, with a suite that is not known here
+    except ValueError:  # the run was made elsewhere, with a suite that is unknown here
         return "the suite's first"
 
 
 def _orders(runs: list[dict[str, str]]) -> str:
-    """The seeds of the orders; in brackets those of the rows that have not been run on all."""
+    """The seeds of the orders, and in brackets those of rows that were run on only some of them."""
     seeds: dict[str, set[int]] = {}
     for row in runs:
         seeds.setdefault(row["label"], set()).add(int(row["seed"]))
@@ -44,7 +44,7 @@ def _orders(runs: list[dict[str, str]]) -> str:
 
 
 def _ranges(numbers: set[int]) -> str:
-    """``40–42, 45``."""
+    """Numbers as ranges, such as ``40–42, 45``."""
     spans: list[list[int]] = []
     for number in sorted(numbers):
         if spans and number == spans[-1][1] + 1:
@@ -61,7 +61,7 @@ def _time_span(starts: Iterable[str], ends: Iterable[str]) -> str:
 
 
 def _last_line(notebook: Notebook) -> str:
-    """What the last cell, which compares with the reference run, printed."""
+    """The last line that the last cell printed; that cell compares the run with the reference run."""
     outputs = [cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code"][-1]
     text = "".join("".join(output.get("text", "")) for output in outputs)
     return (text.strip().splitlines() or ["nothing printed"])[-1]

@@ -1,4 +1,4 @@
-"""What ``cmm reproduce`` has left in a folder, if it has come to its end."""
+"""Reading what a finished ``cmm reproduce`` left in a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 Notebook = dict[str, Any]
 
 TABLE, CURVES = "02_main_table", "03_accuracy_curves"
-"""The notebook that every run has, and one that only some have."""
+"""The notebook that every run has, and the one that only full runs have."""
 
 NEEDED = ("main_table.md", "main_table.png", "runs.csv")
 
@@ -21,10 +21,12 @@ class FinishedRun:
     """The files of a run.
 
     Attributes:
-        notebooks: the executed notebooks by name, the table's among them.
-        runs: the rows of ``runs.csv``: a merge sequence each.
-        header, rows: of the main table as printed; the first column holds the labels, the others are called "8 tasks ACC".
-        sources: ``sources.csv`` with its header, where the run recorded the models and data that it used.
+        folder: of the run's results.
+        notebooks: name → executed notebook; the table's is always there.
+        runs: the rows of ``runs.csv``, one per merge sequence.
+        header, rows: the main table as printed.  The first column holds the labels; the others have names such as
+            "8 tasks ACC".
+        sources: the rows of ``sources.csv``, the header first: the models and data that were used; None without that file.
     """
 
     folder: Path
@@ -36,30 +38,30 @@ class FinishedRun:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Those that the table's notebook was run with; what has its default is not among them."""
+        """The parameters that were injected into the table's notebook; those left at their defaults are not included."""
         return self.notebooks[TABLE]["metadata"]["papermill"]["parameters"]
 
     @property
     def suite(self) -> str:
-        return str(self.parameters.get("suite", "mini"))  # as in the notebook itself
+        return str(self.parameters.get("suite", "mini"))  # the notebook's own default
 
     @property
     def labels(self) -> list[str]:
-        """Of the table's rows: methods, bounds and references."""
+        """The labels of the table's rows: methods, bounds and references."""
         return [row[0] for row in self.rows]
 
 
 def read_finished_run(folder: Path) -> FinishedRun:
-    """The run in a folder.
+    """Read the run in a folder.
 
     Raises:
-        FileNotFoundError: there is no run, or a file of it is missing.
-        ValueError: the run has not been finished.
+        FileNotFoundError: there is no run, or one of its files is missing.
+        ValueError: the run is not finished, or a notebook is damaged.
     """
     notebooks = _finished_notebooks(folder)
     for name in NEEDED + (("accuracy_curves.png",) if CURVES in notebooks else ()):
         if not (folder / name).exists():
-            raise FileNotFoundError(f"{folder / name} is missing; run the same `cmm reproduce` again: it writes it anew")
+            raise FileNotFoundError(f"{folder / name} is missing; run the same `cmm reproduce` again to write it")
     first, *others = _read_csv(folder / "runs.csv")
     runs = [dict(zip(first, row, strict=True)) for row in others]
     header, *rows = _read_markdown_table(folder / "main_table.md")
@@ -71,13 +73,13 @@ def _finished_notebooks(folder: Path) -> dict[str, Notebook]:
     paths = sorted((folder / "notebooks").glob("*.ipynb"))
     if TABLE not in [path.stem for path in paths]:
         raise FileNotFoundError(
-            f"{folder} holds no run (there is no notebooks/{TABLE}.ipynb in it); make one with `cmm reproduce`, and "
-            "name the folder that it prints"
+            f"{folder} holds no run (it has no notebooks/{TABLE}.ipynb); make one with `cmm reproduce`, and give the folder "
+            "that it prints"
         )
     notebooks = {path.stem: _notebook(path) for path in paths}
     for path in paths:
         if not _finished(notebooks[path.stem]):
-            raise ValueError(f"{path} was not finished; run the same `cmm reproduce` again: it goes on where it was")
+            raise ValueError(f"{path} was not finished; run the same `cmm reproduce` again, which goes on where it stopped")
     return notebooks
 
 
@@ -85,7 +87,7 @@ def _notebook(path: Path) -> Notebook:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no notebook ({error}); run the same `cmm reproduce` again") from None
+        raise ValueError(f"{path} is not a notebook ({error}); run the same `cmm reproduce` again") from None
 
 
 def _finished(notebook: Notebook) -> bool:
@@ -102,4 +104,4 @@ def _read_csv(path: Path) -> list[list[str]]:
 def _read_markdown_table(path: Path) -> list[list[str]]:
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [rows[0], *rows[2:]]  # without the rule under the header
+    return [rows[0], *rows[2:]]  # rows[1] is the rule under the header

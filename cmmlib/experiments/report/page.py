@@ -1,4 +1,4 @@
-"""The page: what stands in ``page.html.j2``, filled in from the files of a run."""
+"""The page: the template ``page.html.j2``, filled in from the files of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Cell(NamedTuple):
 
 
 class Method(NamedTuple):
-    """A row of the main table, the method of cmmlib that is behind it, and where that is published."""
+    """The label of a row of the main table, the name of its method, and where that is published ("" if unknown)."""
 
     label: str
     name: str
@@ -35,11 +35,11 @@ class Method(NamedTuple):
 
 
 def write_report(folder: str | Path) -> Path:
-    """Write ``report.html`` into the folder of a finished run, whole or not at all, and give its path.
+    """Write ``report.html`` into the folder of a finished run, whole or not at all, and return its path.
 
     Raises:
-        FileNotFoundError: there is no run, or a file of it is missing.
-        ValueError: the run has not been finished.
+        FileNotFoundError: there is no run, or one of its files is missing.
+        ValueError: the run is not finished, or a notebook is damaged.
     """
     target = Path(folder) / "report.html"
     write_flushed(target, page(read_finished_run(Path(folder))))
@@ -47,7 +47,7 @@ def write_report(folder: str | Path) -> Path:
 
 
 def page(run: FinishedRun) -> str:
-    """The whole HTML document; pictures are in it."""
+    """The HTML document, with the pictures embedded."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -58,7 +58,7 @@ def page(run: FinishedRun) -> str:
     )
     environment.filters["minus"] = with_minus
     methods = {row["label"] for row in run.runs}
-    names = [name.rpartition(" ") for name in run.header[1:]]  # "8 tasks ACC": ACC, under a common "8 tasks"
+    names = [name.rpartition(" ") for name in run.header[1:]]  # "8 tasks ACC": column ACC in the group "8 tasks"
     return environment.get_template("page.html.j2").render(
         suite=run.suite,
         sequences=len(run.runs),
@@ -79,7 +79,11 @@ def page(run: FinishedRun) -> str:
 
 
 def marked(run: FinishedRun, methods: set[str]) -> list[list[Cell]]:
-    """The rows of the main table; the best ACC among the merge methods is marked, in every column of it."""
+    """The rows of the main table, with the best merge method marked in every column of ACC.
+
+    Args:
+        methods: labels of the rows that are merge methods.
+    """
     best: dict[int, float] = {}
     for column in (number for number, name in enumerate(run.header) if name.split()[-1:] == ["ACC"]):
         merged = [accuracy(row[column]) for row in run.rows if row[0] in methods and row[column]]
@@ -98,7 +102,7 @@ def accuracy(cell: str) -> float:
 
 
 def explained(run: FinishedRun) -> list[Method]:
-    """The rows of the table that are merge methods; ``paper`` is empty for a method that is not known here."""
+    """The rows of the table that are merge methods; ``paper`` is empty for a method that is unknown here."""
     known = {label: row[0] for label, row in published_rows(8).items()}
     known |= {label: row[0] for label, row in (run.parameters.get("rows") or {}).items()}
     return [
@@ -109,7 +113,7 @@ def explained(run: FinishedRun) -> list[Method]:
 
 
 def with_minus(cell: str) -> str:
-    """A negative number with a minus sign, in place of a hyphen."""
+    """A cell with a minus sign in place of the hyphen of a negative number."""
     return f"−{cell[1:]}" if cell[:1] == "-" and cell[1:2].isdigit() else cell
 
 

@@ -1,21 +1,21 @@
 """Class names of the twenty tasks, in label order, as they go into the prompts.
 
-They are the names that the fine-tuned towers were trained and published with, as FusionBench lists them
-(https://github.com/tanganke/fusion_bench, fusion_bench/tasks/clip_classification).  Spelling counts, for it moves the
-text embeddings: slips such as "cra" for crab, "horizonal", "bicyle" or "procenium" stay.  Where CLIP's authors (as in the
-package clip-benchmark 1.6.2, or in CLIP's own list of prompts) have other names, these are they:
+The fine-tuned towers were trained and published with these names, as FusionBench lists them
+(https://github.com/tanganke/fusion_bench, fusion_bench/tasks/clip_classification).  Spelling changes the text embeddings,
+so slips such as "cra" for crab, "horizonal", "bicyle" and "procenium" stay.  CLIP's authors (in the package clip-benchmark
+1.6.2, or in CLIP's own list of prompts) have other names for these:
 
     SVHN        "zero", "one" and so on
     FLOWERS102  "globe flower", "pink and yellow dahlia", "air plant" for labels 15, 59 and 92
     PETS        capitals and spaces: "American Bulldog"
     CIFAR100    spaces for underscores, and "crab"
 
-FOOD101 has "cheese plate" before "cheesecake", the data set the other way round: see `cmmlib.suites.clip.tasks`.
+FOOD101 has "cheese plate" before "cheesecake"; the data set has them in the other order, see `cmmlib.suites.clip.tasks`.
 """
 
 
 def _names(text: str) -> tuple[str, ...]:
-    """The names between commas."""
+    """The names in a list separated by commas."""
     return tuple(" ".join(name.split()) for name in text.split(","))
 
 

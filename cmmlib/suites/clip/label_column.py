@@ -1,4 +1,4 @@
-"""The column of labels: numbers, one for each row, each a class of the task."""
+"""The label column of a data set, checked."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ LABEL_RULE = "int64; false is 0, true is 1"
 
 
 def class_labels(given: pa.Array, task: ClipTask, where: str) -> pa.Array:
-    """Labels as int64, all of them classes of the task.
+    """A label column as int64, [rows], each a class of the task.
 
     Args:
-        given: the column as it was read.
+        given: the column as it was read, of integers or booleans.
         where: what it was read from, for the message.
 
     Raises:
-        ValueError: it holds something else, or nothing, or numbers of other classes.
+        ValueError: the column has another type, a row without a label, or a number that is no class of the task.
     """
     import pyarrow as pa
     from pyarrow import compute
@@ -33,7 +33,7 @@ def class_labels(given: pa.Array, task: ClipTask, where: str) -> pa.Array:
     low, high = (compute.min_max(values)[key].as_py() for key in ("min", "max"))
     if len(values) and not 0 <= low <= high < len(task.class_names):
         raise ValueError(
-            f"{where}: column {task.label!r} has labels from {low} to {high}, task {task.name} has classes 0 to "
+            f"{where}: column {task.label!r} has labels from {low} to {high}, but task {task.name} has classes 0 to "
             f"{len(task.class_names) - 1}"
         )
     return values

@@ -1,4 +1,4 @@
-"""Whether the labels of a data set mean the classes that the prompts name."""
+"""Checks that the labels of a data set mean the classes that the prompts name."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ SHOWN = 5
 
 
 def spelling_free(name: str) -> str:
-    """The name without what spellings differ in: case, accents, spaces and punctuation."""
+    """A name without case, accents, spaces and punctuation."""
     decomposed = unicodedata.normalize("NFKD", name)
     return "".join(character for character in decomposed if character.isalnum()).casefold()
 
 
 def check_labels(task: ClipTask, declared: Sequence[str], where: str) -> None:
-    """ValueError unless the names that a data set declares are the task's classes, in the same order.
+    """Check that the names that a data set declares are the task's classes, in the same order.
 
-    An alias of the task stands for its class alone, even where it is spelt like another one.  Names "0" to "n-1" say
-    nothing but how many there are, and pass.
+    Case, accents, spaces and punctuation do not matter.  An alias of the task always stands for its own class, even where
+    it is spelt like another one.  The names "0" to "n-1" tell only their number, and pass if it is right.
 
     Args:
         declared: names of the label column, in label order.
         where: what the names were read from, for the message.
+
+    Raises:
+        ValueError: other names, another order or another number.
     """
     told = f"{task.name}: {where} (data set {task.dataset})"
     if len(declared) != len(task.class_names):
@@ -50,13 +53,13 @@ def check_labels(task: ClipTask, declared: Sequence[str], where: str) -> None:
     if sorted(found) == sorted(expected):
         raise ValueError(
             f"{told} declares the right classes in another order:\n{pairs}{more}\n"
-            "Its labels mean other classes than the prompts, and scores would be meaningless: "
-            "use a copy of the data set that has the order of the prompts."
+            "Its labels mean other classes than the prompts, so scores would be meaningless: "
+            "use a copy of the data set in the order of the prompts."
         )
     raise ValueError(
         f"{told} declares other class names:\n{pairs}{more}\n"
-        f'If these are the same classes, load_suite("clip", accept_labels=("{task.name}",)) takes them as they are; '
-        "else the data set has changed or is in another order, and scores would be meaningless."
+        f'If these are the same classes, load_suite("clip", accept_labels=("{task.name}",)) accepts them as they are. '
+        "Otherwise the data set has changed or is in another order, and scores would be meaningless."
     )
 
 

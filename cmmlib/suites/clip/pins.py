@@ -1,4 +1,4 @@
-"""Revisions that were pinned: a JSON file in the cache that all processes share."""
+"""Pinned revisions, in a JSON file of the cache that all processes share."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from ...locks import file_lock
 from ...paths import cache_dir
 
 Pin = dict[str, Any]
-"""``revision``, and ``files`` (of a repository on the hub) or ``stamp`` (of a folder)."""
+"""``revision``, and ``files`` for a repository on the hub or ``stamp`` for a local folder."""
 
 
 def pins_path() -> Path:
-    """Where revisions are pinned: a JSON object, ``models/<id>`` or ``datasets/<id>`` → {"revision": …}."""
+    """The file of the pins: a JSON object, key → `Pin`.
+
+    A key is ``models/<id>`` or ``datasets/<id>``, with ``@<revision>`` if one was asked for, or the path of a local folder.
+    """
     return cache_dir() / "clip" / "revisions.json"
 
 
 def read_pins() -> dict[str, Pin]:
-    """All pins by key.
+    """All pins, by key.
 
     Raises:
         ValueError: the file is damaged.
@@ -39,7 +42,10 @@ def read_pins() -> dict[str, Pin]:
 
 
 def write_pin(key: str, make: Callable[[Pin | None], Pin]) -> Pin:
-    """Pin what `make` gives, told what is pinned by now; of several processes each sees what the one before wrote."""
+    """Set the pin of `key` to what `make` returns for the present one (None if there is none), and return it.
+
+    A lock makes several processes do this one after the other.
+    """
     path = pins_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     with file_lock(path.with_suffix(".lock")):

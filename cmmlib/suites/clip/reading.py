@@ -1,4 +1,4 @@
-"""A split's files as one `datasets.Dataset` that is never wholly in memory."""
+"""Reading a split's files as one `datasets.Dataset` that is never wholly in memory."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:  # datasets takes seconds to import
 
 
 def read_test_set(folder: Path, files: Sequence[str], task: ClipTask, key: str, check_names: bool = True) -> Dataset:
-    """The columns image (PIL) and label of a split's files, in their order.
+    """Read the columns image (PIL) and label (int64, or ClassLabel if declared) of a split's files, in their order.
 
-    The images stay as compressed as they are.  They lie on disk once, in the hub's cache, and never wholly in memory:
-    Parquet cannot be mapped, so the two columns are copied into an unnamed temporary file that can be.  It is in
-    `cache_dir`, takes as much space as the split's files, and is gone with the data set, even if the process is killed.
-    (`datasets` would leave that copy in its cache for good.)
+    Parquet cannot be mapped into memory, so the two columns are copied, with the images still compressed, into an unnamed
+    temporary file that can be.  The copy is in `cache_dir`, takes about as much space as the split's files, and vanishes
+    with the data set, even if the process is killed.  (`datasets` would leave its copy in its cache for good.)
 
     Args:
-        files: names in ``folder``, of Parquet or webdataset tar files.
+        files: names of Parquet or webdataset tar files in ``folder``.
         key: names the content, see `cmmlib.suites.suite.Suite.test_set_key`.
-        check_names: whether label names that the data set declares must agree with the task's.
+        check_names: whether the label names that the data set declares must agree with the task's.
 
     Raises:
-        ValueError: a column is missing; labels are null, out of range or named otherwise; an image has no content.
-        OSError: too little space.
+        ValueError: a file is damaged; a column is missing; labels are null, out of range or named differently; an image
+            has no content.
+        OSError: too little space on the disk.
     """
     import datasets
     import pyarrow as pa
@@ -66,7 +66,7 @@ def read_test_set(folder: Path, files: Sequence[str], task: ClipTask, key: str, 
         file.flush()
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     table = pa.ipc.open_stream(pa.py_buffer(mapped)).read_all()
-    # its own fingerprint would be a hash over all images
+    # without a fingerprint, datasets would hash all images
     return datasets.Dataset(
         datasets.table.InMemoryTable(table),
         split=datasets.Split(task.split),
@@ -75,14 +75,14 @@ def read_test_set(folder: Path, files: Sequence[str], task: ClipTask, key: str, 
 
 
 def _declared(folder: Path, paths: Sequence[Path], task: ClipTask) -> Features:
-    """The features of a data set: the card's, else those in the Parquet file itself."""
+    """The features that a data set's card declares, else those in its first Parquet file."""
     import datasets
     from pyarrow import parquet
 
     if (folder / CARD).exists():
         try:
             infos = datasets.info.DatasetInfosDict.from_directory(str(folder))
-        except Exception as error:  # whatever the reader meets in a stranger's YAML
+        except Exception as error:  # unexpected YAML can fail in any way
             raise ValueError(f"{folder / CARD}: its dataset_info cannot be read ({error})") from None
         info = infos.get(task.config or "default") or (next(iter(infos.values())) if len(infos) == 1 else None)
         if info is not None and info.features:

@@ -1,4 +1,4 @@
-"""Repositories of the suite, on a hub or in local folders, each at the revision that it is pinned to."""
+"""Repositories of the suite, on a hub or in local folders, each at its pinned revision."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from .revisions import KINDS, asked_revisions
 
 
 class Repositories:
-    """Files of models and data sets by hub id.
+    """Files of models and data sets, by hub id.
 
-    A branch moves; a cache that mixes two of its states reproduces neither.  So the first use of a repository pins the
-    commit that its branch is at, in ``cache_dir() / "clip" / "revisions.json"``, and every later use asks for that one.
+    Branches move, and scores from two of their states must not mix.  So the first use of a repository pins the commit of
+    its branch in ``cache_dir() / "clip" / "revisions.json"``, and every later use asks for that commit.
 
     Args:
         models_dir, data_dir: folders that hold the repositories as ``<folder>/<owner>/<name>/…``; None for the hub.
-        revisions: hub id (or ``models/<id>``, ``datasets/<id>``) → commit, branch or tag; or a JSON file of these, as
-            ``revisions.json`` is one, or the ``sources.csv`` of another run.
+        revisions: hub id (or ``models/<id>``, ``datasets/<id>``) → commit, branch or tag; or a JSON file of these, such as
+            ``revisions.json``; or the ``sources.csv`` of another run.
+
+    Raises:
+        FileNotFoundError: models_dir or data_dir does not exist.
+        ValueError: see `cmmlib.suites.clip.revisions.asked_revisions`.
     """
 
     def __init__(
@@ -42,30 +46,30 @@ class Repositories:
         self.sent: dict[str, Pin] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """With the pins: sent to a machine with a cache of its own, it asks for the same commits there."""
+        """Includes the pins, so that another machine, with its own cache, asks for the same commits."""
         return {**self.__dict__, "sent": self._pins()}
 
     def _pins(self) -> dict[str, Pin]:
         return {**read_pins(), **self.sent}
 
     def names(self, kind: str, repo: str) -> list[str]:
-        """The files of a repository, with their folders."""
+        """The paths of a repository's files within it; of a local folder, without hidden ones."""
         if (folder := self._local(kind, repo)) is None:
             return self._pinned(kind, repo)["files"]
         paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
         return sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
 
     def fetch(self, kind: str, repo: str, names: Iterable[str]) -> Path:
-        """The folder of a repository, with these files of it in place."""
+        """The folder of a repository, after fetching these files of it from the hub if they are not there yet."""
         if (folder := self._local(kind, repo)) is None:
             return hub.download(repo, list(names), self._pinned(kind, repo)["revision"], KINDS[kind])
         return folder
 
     def revision(self, kind: str, repo: str, names: Iterable[str]) -> str:
-        """The pinned commit; of a local folder "sha256:" and the hash of these files.
+        """The pinned commit, or for a local folder "sha256:" and the hash of these files.
 
         Raises:
-            ValueError: a local folder is not what it was when it was pinned.
+            ValueError: a local folder has changed since it was pinned.
         """
         if (folder := self._local(kind, repo)) is None:
             return self._pinned(kind, repo)["revision"]
@@ -78,14 +82,14 @@ class Repositories:
         revision = f"sha256:{_files_hash(paths)}"
         if known is not None and known["revision"] != revision:
             raise ValueError(
-                f"{folder} has changed since it was first used here, and scores of both states would mix: restore it, or "
+                f"{folder} has changed since it was first used, and scores of both states would mix: restore it, or "
                 f"use another CMMLIB_CACHE, or remove {json.dumps(key)} from {pins_path()}"
             )
         write_pin(key, lambda _: {"revision": revision, "stamp": stamp})
         return revision
 
     def sources(self, wanted: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
-        """A row for each of these repositories (kind, id) that is pinned."""
+        """A row for each of these repositories, given as (kind, id), that is pinned; see `cmmlib.suites.suite.Suite`."""
         pins = self._pins()
         return [
             {
@@ -124,7 +128,7 @@ class Repositories:
         known = self._pins().get(key)
         if known is None:
             commit, files = hub.listing(repo, self._asked(kind, repo), KINDS[kind])
-            # of two processes that resolve at the same time, both use what the first one wrote
+            # if two processes resolve the branch at the same time, both use what the first one wrote
             known = write_pin(key, lambda first: first or {"revision": commit, "files": files})
         return known
 
@@ -133,7 +137,7 @@ def _files_hash(paths: Mapping[str, Path]) -> str:
     digest = sha256()
     for name, path in paths.items():
         with open(path, "rb") as file:
-            # name and size first: where one file ends and the next begins is part of what is hashed
+            # name and size first, so that the hash tells where one file ends and the next begins
             digest.update(f"{name}\0{path.stat().st_size}\0".encode())
             while block := file.read(1 << 20):
                 digest.update(block)

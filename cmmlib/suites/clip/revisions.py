@@ -10,17 +10,19 @@ from typing import Any
 from ...files import read_json
 
 KINDS = {"models": "model", "datasets": "dataset"}
-"""Kinds of repositories: in the names of folders and pins → as the hub and ``sources.csv`` call them."""
+"""Kinds of repositories: in folder names and pins → on the hub and in ``sources.csv``."""
 
 
 def asked_revisions(given: str | Path | Mapping[str, Any] | None) -> dict[str, str]:
-    """{hub id, or ``models/<id>``, ``datasets/<id>``: commit, branch or tag}.
+    """The revisions that a user asks for: hub id, ``models/<id>`` or ``datasets/<id>`` → commit, branch or tag.
 
     Args:
-        given: these, or pins as `cmmlib.suites.clip.pins` keeps them, or a file of either.
+        given: such a mapping, or pins as `cmmlib.suites.clip.pins` keeps them, or a JSON file of either, or the
+            ``sources.csv`` of a run.  Hashes of local folders are left out, as they say nothing about a hub.
 
     Raises:
         ValueError: it is none of these.
+        FileNotFoundError: there is no such file.
     """
     what = "revisions"
     if isinstance(given, str | Path):
@@ -32,12 +34,12 @@ def asked_revisions(given: str | Path | Mapping[str, Any] | None) -> dict[str, s
             raise ValueError(f"{what}: {error}") from None
     revisions = {}
     if not isinstance(given or {}, Mapping):
-        raise ValueError(f"{what}: no mapping of hub id to revision")
+        raise ValueError(f"{what}: expected a mapping of hub ids to revisions, got a {type(given).__name__}")
     for repo, pin in (given or {}).items():
         revision = pin.get("revision") if isinstance(pin, Mapping) else pin
         if not isinstance(revision, str) or not revision:
             raise ValueError(f'{what}: {repo!r} has {pin!r}, not a revision or {{"revision": …}}')
-        if not revision.startswith("sha256:"):  # a local folder's; it says nothing about a hub
+        if not revision.startswith("sha256:"):
             revisions[repo] = revision
     return revisions
 

@@ -1,4 +1,4 @@
-"""The rows of a split's files, batch by batch: of Parquet, and of tar files as webdataset lays them out."""
+"""The rows of a split's files, in batches, from Parquet files or webdataset tar files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ ROWS = 256  # images in memory at a time
 
 
 def parquet_rows(paths: Sequence[Path], task: ClipTask, where: str) -> Iterator[tuple[pa.Array, pa.Array]]:
-    """Images and labels of Parquet files, as they are stored.
+    """Read images and labels of Parquet files as they are stored, at most ROWS at a time.
+
+    Args:
+        where: what is read, for the message.
 
     Raises:
-        ValueError: a file is damaged or lacks a column; `where` is for the message.
+        ValueError: a file is damaged or lacks a column.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -30,7 +33,7 @@ def parquet_rows(paths: Sequence[Path], task: ClipTask, where: str) -> Iterator[
                 _check_columns(file.schema_arrow.names, task, where)
                 groups = file.num_row_groups
             for group in range(groups):
-                # a reader of its own for each: one for all keeps what it has read, up to the size of the file
+                # a new reader for each group, since one reader keeps all that it has read in memory
                 with parquet.ParquetFile(path) as file:
                     for batch in file.iter_batches(ROWS, row_groups=[group], columns=[task.image, task.label]):
                         yield batch.column(task.image), batch.column(task.label)
@@ -39,10 +42,15 @@ def parquet_rows(paths: Sequence[Path], task: ClipTask, where: str) -> Iterator[
 
 
 def tar_rows(paths: Sequence[Path], task: ClipTask, where: str) -> Iterator[tuple[pa.Array, pa.Array]]:
-    """Webdataset: files of one name with several suffixes are one row, the suffixes its columns.
+    """Read images and labels of webdataset tar files, at most ROWS at a time.
+
+    Files with the same name and different suffixes are one row; the suffixes are its columns.
+
+    Args:
+        where: what is read, for the message.
 
     Raises:
-        ValueError: a file is damaged or lacks a column, or a label is no number; `where` is for the message.
+        ValueError: a file is damaged or lacks a column, or a label is not a number.
     """
     import pyarrow as pa
 
@@ -56,7 +64,7 @@ def tar_rows(paths: Sequence[Path], task: ClipTask, where: str) -> Iterator[tupl
             try:
                 rows.append((f"{name}.{task.image}", row[task.image], int(row[task.label])))
             except ValueError:
-                raise ValueError(f"{where}: {name}.{task.label} in {path.name} holds no number") from None
+                raise ValueError(f"{where}: {name}.{task.label} in {path.name} is not a number") from None
             if len(rows) == ROWS:
                 yield batch(rows)
                 rows = []
@@ -91,6 +99,6 @@ def _check_columns(present: Sequence[str] | Mapping[str, Any], task: ClipTask, w
     for column in (task.image, task.label):
         if column not in present:
             raise ValueError(
-                f"{where} has no column {column!r}, only {', '.join(map(repr, present))}: it has been changed since. Give "
+                f"{where} has no column {column!r}, only {', '.join(map(repr, present))}: the data set has changed. Give "
                 f'an earlier commit, revisions={{"{task.dataset}": "<commit>"}}, or data_dir with the earlier files'
             )

@@ -1,4 +1,4 @@
-"""Which files of a data set's repository hold the split that is scored: by its card, else by their names."""
+"""Finding the files of a data set's repository that hold the split to score: by its card, else by their names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORMATS = (".parquet", ".tar")
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The YAML at the head of a data set's README.md, {} if there is none."""
+    """The YAML at the head of a data set's README.md, {} if there is none; ValueError if it cannot be read."""
     from huggingface_hub.repocard import metadata_load
 
     try:
@@ -27,15 +27,15 @@ def read_card(path: Path) -> dict[str, Any]:
 def split_files(names: Sequence[str], card: Mapping[str, Any], task: ClipTask) -> list[str]:
     """The files that hold the split that a task is scored on.
 
-    As the card's ``configs`` say; without these, those that bear the split's name, in the configuration's folder if the
-    task names a configuration.
+    The card's ``configs`` name them.  Without ``configs``, they are the files with the split's name in their path, in the
+    configuration's folder if the task names a configuration.
 
     Args:
         names: all files of the repository.
         card: see `read_card`.
 
     Raises:
-        ValueError: there are none, or only a script that would make them.
+        ValueError: there are none, or they are in several folders, or the repository has only a script to make them.
     """
     files = [name for name in names if name.endswith(_FORMATS)]
     patterns = _patterns(card, task)
@@ -50,22 +50,22 @@ def split_files(names: Sequence[str], card: Mapping[str, Any], task: ClipTask) -
         return chosen
     where = f"data set {task.dataset}" + (f", configuration {task.config}" if task.config else "")
     if chosen:
-        raise ValueError(f"{where}: its split {task.split!r} is spread over folders: {', '.join(chosen)}")
+        raise ValueError(f"{where}: the files of split {task.split!r} are spread over folders: {', '.join(chosen)}")
     script = f"{task.dataset.split('/')[1]}.py"
     if not files and script in names:
         raise ValueError(
-            f"{where} is a script ({script}), and scripts are no longer run. Give the hub's own conversion, "
+            f"{where} is a script ({script}), which datasets no longer runs. Give the hub's own conversion, "
             f'revisions={{"{task.dataset}": "refs/convert/parquet"}}, or data_dir with its Parquet files'
         )
     splits = ", ".join(sorted(split for split, chosen in found.items() if chosen)) or "none"
     raise ValueError(
-        f"{where} has no files ({', '.join(_FORMATS)}) for split {task.split!r}; splits that it has: {splits}. Give "
+        f"{where} has no files ({', '.join(_FORMATS)}) for split {task.split!r}; it has these splits: {splits}. Give "
         f"another revision of it (revisions), or data_dir with {task.dataset}/data/{task.split}-00000-of-00001.parquet"
     )
 
 
 def _patterns(card: Mapping[str, Any], task: ClipTask) -> dict[str, list[str]] | None:
-    """{split: globs} of the task's configuration; None where the card has no such section."""
+    """Split → globs in the card's section on the task's configuration; None if the card has no ``configs``."""
     configs = [entry for entry in card.get("configs") or [] if entry.get("data_files")]
     if not configs:
         return None
@@ -87,10 +87,10 @@ def _patterns(card: Mapping[str, Any], task: ClipTask) -> dict[str, list[str]] |
 
 
 def _bears(name: str, split: str) -> bool:
-    """Whether a file's or folder's name says that it is of a split: data/test-00000-of-00001.parquet, test/0.tar."""
+    """Whether a path names a split, as in data/test-00000-of-00001.parquet and test/0.tar."""
     return re.search(rf"(^|[-._/]){split}([-._/]|\d)", name) is not None
 
 
 def _matches(name: str, globs: Sequence[str]) -> bool:
-    """As the hub's globs: a star does not cross folders, two do."""
+    """Whether a path matches any glob as on the hub: ``*`` stays within a folder, ``**`` crosses folders."""
     return any(fnmatch.fnmatchcase(name, glob) and ("**" in glob or glob.count("/") == name.count("/")) for glob in globs)

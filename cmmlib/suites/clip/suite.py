@@ -1,4 +1,4 @@
-"""The CLIP suite: OpenAI's CLIP in three sizes, twenty tasks and their fine-tuned towers, from a hub or from folders."""
+"""The CLIP suite: OpenAI's CLIP in three sizes, twenty tasks and their fine-tuned towers, from a hub or folders."""
 
 from __future__ import annotations
 
@@ -24,13 +24,17 @@ if TYPE_CHECKING:  # datasets takes seconds to import
 
 
 class ClipSuite:
-    """See `cmmlib.suites.suite.Suite` for the interface.
+    """The suite of the papers.  See `cmmlib.suites.suite.Suite` for the interface.
 
     Args:
-        models_dir, data_dir: folders with the hub's own layout, ``<models_dir>/openai/clip-vit-base-patch32/config.json``
-            and ``<data_dir>/tanganke/sun397/data/test-…``, as ``hf download --local-dir`` leaves it; None for the hub.
-        revisions: hub id → commit, branch or tag, or a JSON file of these; see `cmmlib.suites.clip.repositories`.
-        accept_labels: tasks whose data set may declare other label names than the prompts have.
+        models_dir, data_dir: folders with the hub's layout, ``<models_dir>/openai/clip-vit-base-patch32/config.json`` and
+            ``<data_dir>/tanganke/sun397/data/test-…``, as ``hf download --local-dir`` leaves it; None for the hub.
+        revisions: hub id → commit, branch or tag, or a file of these; see `cmmlib.suites.clip.repositories`.
+        accept_labels: a task, or several, whose data set may declare other label names than the prompts have.
+
+    Raises:
+        FileNotFoundError: models_dir, data_dir or the file of revisions does not exist.
+        ValueError: an unknown task, or revisions that cannot be read.
     """
 
     name = "clip"
@@ -53,12 +57,15 @@ class ClipSuite:
         self.repositories = Repositories(models_dir, data_dir, revisions)
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
-        """The first `n` task names in suite order, all for None."""
+        """The first `n` task names in suite order, or all if `n` is None."""
         return first_names(self.tasks, n)
 
     @cached_property
     def content_hash(self) -> str:
-        """Hash of class names, prompts and where test sets lie; which revisions of them were used, `sources` says."""
+        """Hash of class names, prompts, models, and which columns of which data sets are used.
+
+        Revisions are not part of it; `sources` has them.
+        """
         rows = [
             [task.name, task.class_names, task.templates, task.dataset, task.config, task.split, task.image, task.label]
             for task in self.tasks
@@ -75,9 +82,9 @@ class ClipSuite:
         return self._model(tower_id(backbone, task_name))
 
     def test_set(self, task_name: str) -> Dataset:
-        """The images that a task is scored on: columns image (PIL) and label (int64, or ClassLabel if it is declared).
+        """The images that a task is scored on: columns image (PIL) and label (int64, or ClassLabel if declared).
 
-        Fetches that split alone.  See `cmmlib.suites.clip.reading.read_test_set` for what it takes on disk.
+        Fetches only that split.  See `cmmlib.suites.clip.reading.read_test_set` for the space on disk and the errors.
         """
         task, files = self._split(task_name)
         key = self._key(task, files)
@@ -86,18 +93,18 @@ class ClipSuite:
         return read_test_set(folder, rows, task, key, task.name not in self.accept_labels)
 
     def test_set_key(self, task_name: str) -> str:
-        """Data set, configuration, split, revision, columns and what becomes of labels; pins the revision."""
+        """Data set, configuration, split, revision, columns and the rule for labels, as JSON.  Pins the revision."""
         return self._key(*self._split(task_name))
 
     def trained(self, backbone: str) -> DataFrame:
-        """None has been trained here."""
+        """No rows: nothing has been trained on this suite."""
         import pandas as pd
 
         base_id(backbone)
         return pd.DataFrame(columns=TRAINED)
 
     def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
-        """Kind, id, place and revision of those models and data sets that have been used in this cache."""
+        """Kind, id, place and revision of the models and data sets of these tasks that have been used with this cache."""
         models = [base_id(backbone), *(tower_id(backbone, task) for task in tasks)]
         wanted = [("models", repo) for repo in models]
         wanted += [("datasets", task.dataset) for task in self.tasks if task.name in tasks]
@@ -116,7 +123,7 @@ class ClipSuite:
         return str(self.repositories.fetch("models", repo, files))
 
     def _split(self, task_name: str) -> tuple[ClipTask, list[str]]:
-        """A task, and the files of its data set that are needed: the split's, and the card."""
+        """A task, and the needed files of its data set: the card, if there is one, and the split's."""
         self._require_task(task_name)
         task = next(task for task in self.tasks if task.name == task_name)
         names = self.repositories.names("datasets", task.dataset)

@@ -1,4 +1,4 @@
-"""The twenty tasks of the CLIP suite: which data set, which columns, which class names and prompts.
+"""The twenty tasks of the CLIP suite: data sets, columns, class names and prompts.
 
 The 8-task suite is the first 8, the 14-task suite the first 14.  Numbers of images are the splits' published sizes.
 """
@@ -15,15 +15,15 @@ from . import templates
 
 @dataclass(frozen=True)
 class ClipTask(Task):
-    """A task whose test set lies on a hub.
+    """A task whose test set is on a hub.
 
     Attributes:
         dataset: hub id, owner/name.
-        config: configuration of the data set, None for its only one.
-        split: of the data set, the one that is scored.
+        config: configuration of the data set; None if it has only one.
+        split: the split that is scored.
         image, label: names of the two columns that are used.
-        images: how many images the split has, as published; for estimates of disk and time, never for scores.
-        aliases: class name as the data set declares it → as the prompts name it, where spelling alone does not match them.
+        images: published number of images of the split; for estimates of disk and time, never for scores.
+        aliases: class name in the data set → class name in the prompts, where they differ in more than spelling.
     """
 
     dataset: str = ""
@@ -106,9 +106,9 @@ TASKS: tuple[ClipTask, ...] = (
         dataset="ethz/food101",
         split="validation",
         images=25250,
-        # The data set has cheesecake at 16 and cheese_plate at 17; the prompts that the towers were fine-tuned and published
-        # with have the two the other way round.  The towers have learnt it so, and the published zero-shot accuracies are
-        # some two points below CLIP's own on all three backbones, which is about the share of two classes.  So it stays.
+        # The data set has cheesecake at 16 and cheese_plate at 17.  The prompts that the towers were fine-tuned and
+        # published with have them in the other order.  The towers have learnt that, and the published zero-shot accuracies
+        # are about two points below CLIP's own on all three backbones, the share of two of 101 classes.  So it stays.
         aliases={"cheesecake": "cheese plate", "cheese_plate": "cheesecake"},
     ),
     ClipTask("fashion_mnist", names.FASHION_MNIST, templates.A_THE, dataset="zalando-datasets/fashion_mnist", images=10000),

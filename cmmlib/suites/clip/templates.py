@@ -1,11 +1,11 @@
 """Prompt templates of the twenty tasks; "{}" stands for a class name.
 
-They are those of CLIP's authors where they published some, else those that the fine-tuned towers were trained with; all are
-in FusionBench (see `cmmlib.suites.clip.class_names`).  The package clip-benchmark 1.6.2 has the same, but others for SVHN
-(6), RESISC45 (4) and PCAM (2), and none for Fashion-MNIST, EMNIST letters and KMNIST.
+They are CLIP's authors' where these published some, else those that the fine-tuned towers were trained with.  All are in
+FusionBench (see `cmmlib.suites.clip.class_names`).  The package clip-benchmark 1.6.2 has the same, except for SVHN (6
+templates), RESISC45 (4) and PCAM (2), and has none for Fashion-MNIST, EMNIST letters and KMNIST.
 """
 
-A_THE = ("a photo of a {}.", "a photo of the {}.")  # of three tasks
+A_THE = ("a photo of a {}.", "a photo of the {}.")
 CARS = (
     "a photo of a {}.",
     "a photo of the {}.",

@@ -1,4 +1,4 @@
-"""The mini suite: three tiny CLIPs, twenty rendered or handwritten tasks and their fine-tuned towers, all offline."""
+"""The mini suite: three tiny CLIPs, twenty rendered or handwritten tasks and their fine-tuned towers, offline."""
 
 from .suite import BACKBONES, MiniSuite
 

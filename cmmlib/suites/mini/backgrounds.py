@@ -1,4 +1,4 @@
-"""The patterned backgrounds."""
+"""Patterned backgrounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Y, X = np.mgrid[:SIDE, :SIDE]
 
 
 def background_pattern(domain: Domain, rng: np.random.Generator) -> np.ndarray:
-    """How much of the second background colour shows: int [36, 36] in 0..255, at a random phase."""
+    """The share of the second background colour, at a random phase: int [36, 36] in 0..255."""
     p = domain.period
     dx, dy = rng.integers(0, 2 * p, size=2)
     x, y = X + dx, Y + dy

@@ -1,4 +1,4 @@
-"""Checksums of models and test sets, whatever the file they came in."""
+"""Checksums of the content of models and test sets, which do not depend on their files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def tensors_hash(tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over names, types, shapes and values, whatever the order or the file they came in."""
+    """SHA-256 over names, types, shapes and values, in the order of the names."""
     digest = sha256()
     for name in sorted(tensors):
         value = np.ascontiguousarray(tensors[name])
@@ -19,7 +19,7 @@ def tensors_hash(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def pixels_hash(images: Iterable[np.ndarray], labels: Iterable[int]) -> str:
-    """SHA-256 over the pixels (uint8 [h, w, 3] each) and labels of a data set."""
+    """SHA-256 over the pixels (uint8 [h, w, 3] each) and labels (0..255) of a data set."""
     digest = sha256()
     for image, label in zip(images, labels, strict=True):
         digest.update(np.ascontiguousarray(image, dtype=np.uint8).tobytes() + bytes([label]))

@@ -1,4 +1,4 @@
-"""Where the zoo lies, and folders of what is made from it, which appear whole or not at all."""
+"""The folder of the zoo, and making folders that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ ZOO = Path(__file__).parent / "zoo"
 
 
 def folder_of(zoo: Path, backbone: str) -> Path:
-    """Where a zoo keeps what belongs to one backbone: base, deltas, accuracies and checksums of towers."""
+    """A zoo's folder for one backbone: its base, deltas, accuracies and checksums of towers."""
     return zoo / backbone.replace("/", "-")
 
 
 def ensure_folder(target: Path, write: Callable[[Path], None], intact: Callable[[Path], bool]) -> None:
-    """Write the folder `target` unless it is intact. Safe against kills and against several processes.
+    """Write the folder `target` unless it is intact.  Safe when the process is killed, and for several processes at once.
 
-    write(folder): fills an empty folder.  intact(folder): whether the content is right; may raise on damage.
+    Args:
+        write: fills an empty folder.
+        intact: whether a folder's content is right; may raise on damage.
     """
     if _holds(intact, target):
         return
@@ -34,7 +36,7 @@ def ensure_folder(target: Path, write: Callable[[Path], None], intact: Callable[
             os.replace(target, old)
         try:
             os.replace(new, target)
-        except OSError:  # another process was first
+        except OSError:  # another process may have been first
             if not target.exists():
                 raise
     finally:

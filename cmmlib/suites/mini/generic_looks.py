@@ -1,4 +1,4 @@
-"""What pretraining images look like: random clean colours instead of a task's own domain."""
+"""The look of pretraining images: random clean colours instead of a task's own domain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GENERIC_NOISE = 12
 
 
 def generic_domain(rng: np.random.Generator) -> Domain:
-    """A random clean look: plain colours with a clear difference in brightness, little noise."""
+    """A random clean look: two colours that differ clearly in brightness, and little noise."""
     while True:
         foreground, background = rng.integers(0, 256, size=(2, 3))
         if abs(int((foreground - background) @ [3, 6, 1])) >= 800:  # 80 of 255 in luma

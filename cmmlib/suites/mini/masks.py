@@ -1,6 +1,6 @@
-"""Masks of what an image shows: how much of each pixel the object covers, 0..255.
+"""Masks of the object in an image: how much of each pixel it covers, 0..255.
 
-Masks of glyphs come from the asset file, so neither fonts nor FreeType take part.
+Masks of glyphs come from the asset file, so they do not depend on installed fonts or on FreeType.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def assets() -> dict[str, np.ndarray]:
 
 
 def object_mask(task: MiniTask, label: int, domain: Domain, rng: np.random.Generator) -> np.ndarray:
-    """Coverage of the object, int [36, 36] in 0..255."""
+    """Coverage by the object of a class, int [36, 36] in 0..255."""
     if task.kind == "texture":
         return texture_mask(label, rng)
     if task.kind == "dots":
@@ -37,12 +37,15 @@ def object_mask(task: MiniTask, label: int, domain: Domain, rng: np.random.Gener
 
 
 def scan_mask(scan: np.ndarray, domain: Domain) -> np.ndarray:
-    """A handwritten digit, enlarged and centred: it has variety enough of its own."""
+    """Coverage by a handwritten digit (uint8 [h, w]), enlarged and centred, int [36, 36] in 0..255.
+
+    It is neither turned nor moved, as handwriting varies enough.
+    """
     return warp(scan, domain.size[0], 0, np.zeros(2, dtype=np.int64))
 
 
 def dots_mask(count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` discs that do not touch."""
+    """Coverage by `count` discs that do not touch, int [36, 36] in 0..255."""
     radius = int(rng.integers(5, 8))  # in fine pixels
     v, u = np.mgrid[:FINE, :FINE]
     fine = np.zeros((FINE, FINE), dtype=np.int64)
@@ -56,7 +59,7 @@ def dots_mask(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def texture_mask(label: int, rng: np.random.Generator) -> np.ndarray:
-    """A texture that fills the image, at a random period and phase; labels as in the task's class names."""
+    """Coverage by a texture of random period and phase, int [36, 36] in 0..255; labels follow the task's class names."""
     p = int(rng.integers(5, 11))  # in fine pixels
     dx, dy = rng.integers(0, 4 * p, size=2)
     v, u = np.mgrid[:FINE, :FINE]

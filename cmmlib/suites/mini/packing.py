@@ -1,4 +1,4 @@
-"""Fine-tuned towers as the zoo stores them: eight-bit task vectors."""
+"""The zoo's storage of fine-tuned towers: eight-bit task vectors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from ...models.names import PREFIX
 
 
 def quantise(delta: np.ndarray) -> dict[str, np.ndarray]:
-    """A float32 task vector's tensor in eight bits with one scale per row; 1-D tensors stay float32.
+    """Round one tensor of a task vector to eight bits with one scale per row; 1-D tensors stay float32.
 
-    Returns {"": values} or {"": int8 values, ".scale": float32 [rows]}.
+    Returns:
+        {"": float32 values} for a 1-D tensor, else {"": int8 values, ".scale": float32 [rows]}.
     """
     if delta.ndim < 2:
         return {"": delta.astype(np.float32)}
@@ -23,17 +24,17 @@ def quantise(delta: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def vision_tensors(model: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The vision tower's tensors of a whole CLIP model, names with their prefix."""
+    """The tensors of a whole CLIP model's vision tower, with the prefix in their names."""
     return {name: value for name, value in model.items() if name.startswith(PREFIX)}
 
 
 def pack(base: Mapping[str, np.ndarray], tower: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What is stored of a tower: its quantised difference from the base, tensor by tensor."""
+    """The stored form of a tower: its quantised difference from the base, tensor by tensor."""
     return {name + key: value for name in base for key, value in quantise(tower[name] - base[name]).items()}
 
 
 def unpack(base: Mapping[str, np.ndarray], packed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tower that a pack stands for, float32. Plain elementwise products and sums: the same everywhere."""
+    """The tower that `pack` stored, float32.  Elementwise products and sums give the same bits on every machine."""
     tower = {}
     for name, value in base.items():
         delta = packed[name].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Pixel grids in integer arithmetic, so that pixels agree on every machine."""
+"""Pixel grids in integer arithmetic, so that pixels are the same on every machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ ONE = 4096  # 1.0 in fixed point
 
 
 def warp(source: np.ndarray, extent: int, degrees: int, shift: np.ndarray) -> np.ndarray:
-    """Square mask `source` scaled to `extent` pixels, turned and moved by `shift` pixels, in fixed point."""
+    """Scale, turn and move a square mask in fixed point, with bilinear interpolation: int [36, 36] in 0..255.
+
+    Args:
+        source: [n, n] in 0..255.
+        extent: its side in pixels after scaling.
+        degrees: angle of rotation.
+        shift: x and y of its centre from the image's centre, in pixels.
+    """
     n = len(source)
     scale = n * ONE / (2 * extent)  # source pixels per fine pixel
     cos, sin = (round(f(math.radians(degrees)) * scale) for f in (math.cos, math.sin))
@@ -33,10 +40,10 @@ def warp(source: np.ndarray, extent: int, degrees: int, shift: np.ndarray) -> np
 
 
 def shrink(fine: np.ndarray) -> np.ndarray:
-    """Mean over 2 x 2 pixels."""
+    """Mean over 2 × 2 pixels, rounded down: [72, 72] to [36, 36]."""
     return fine.reshape(SIDE, 2, SIDE, 2).sum((1, 3)) // 4
 
 
 def isqrt(squares: np.ndarray) -> np.ndarray:
-    """Integer square root (IEEE square roots are exact enough for these small numbers)."""
+    """Integer square root, exact for numbers as small as these."""
     return np.sqrt(squares).astype(np.int64)

@@ -1,6 +1,6 @@
-"""Draws the images of the mini suite in seeded integer arithmetic, so that pixels agree on every machine.
+"""Drawing the images of the mini suite in seeded integer arithmetic, so that pixels are the same on every machine.
 
-An image is a mask (coverage 0..255 of the object) between a foreground and a patterned background, and noise.
+A mask (coverage by the object, 0..255) blends a foreground colour with a patterned background, and noise is added.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ COLOURS: tuple[RGB, ...] = (  # of the task "colours", in label order
 
 
 def generator(task: str, split: str, index: int) -> np.random.Generator:
-    """The random numbers of one image: PCG64, seeded by task, split and index alone."""
+    """The random generator of one image: PCG64, seeded only by task, split and index."""
     return np.random.Generator(np.random.PCG64([crc32(f"{task}/{split}".encode()), index]))
 
 
 def label_of(task: MiniTask, index: int) -> int:
-    """Labels cycle, so every stretch of a split is balanced."""
+    """The label of an image: labels cycle, which balances every stretch of a split."""
     return index % len(task.class_names)
 
 
 def draw(task: MiniTask, split: str, index: int, scan: np.ndarray | None = None) -> np.ndarray:
     """Image number `index` of a split as uint8 [36, 36, 3].
 
-    The split "generic" is what the backbone is pretrained on: clean renderings in random colours. Other
-    splits are drawn in the task's domain; there, tasks of kind "scan" show the given `scan` (uint8 [h, w]).
+    The backbone is pretrained on the split "generic": clean renderings in random colours.  Other splits are drawn in the
+    task's domain, where tasks of kind "scan" show the given `scan` (uint8 [h, w]).
     """
     rng = generator(task.name, split, index)
     domain = generic_domain(rng) if split == "generic" else task.domain

@@ -19,7 +19,7 @@ FILE = "data/test-00000-of-00001.parquet"
 
 
 def write_rendered(task: MiniTask, folder: Path) -> None:
-    """Render the test set of a task into a folder: columns image (PNG) and label, features in the file's metadata."""
+    """Render a task's test set into an empty folder: columns image (PNG) and label, features in the file's metadata."""
     import datasets
     from pyarrow import parquet
 
@@ -32,7 +32,7 @@ def write_rendered(task: MiniTask, folder: Path) -> None:
 
 
 def rendered_hash(folder: Path) -> str:
-    """Checksum of the pixels and labels in a folder."""
+    """Checksum of a folder's pixels and labels (`cmmlib.suites.mini.checksums.pixels_hash`)."""
     from pyarrow import parquet
 
     table = parquet.read_table(folder / FILE)
@@ -49,7 +49,7 @@ def read_rendered(folder: Path) -> Dataset:
 
 
 def encode(image: np.ndarray) -> bytes:
-    """uint8 [h, w, 3] as PNG."""
+    """An image, uint8 [h, w, 3], as the bytes of a PNG file."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -58,7 +58,7 @@ def encode(image: np.ndarray) -> bytes:
 
 
 def decode(png: bytes) -> np.ndarray:
-    """PNG as uint8 [h, w, 3]."""
+    """The image in the bytes of a PNG file, uint8 [h, w, 3]."""
     from PIL import Image
 
     return np.asarray(Image.open(io.BytesIO(png)))

@@ -1,7 +1,7 @@
-"""The mini suite: three tiny CLIPs, twenty rendered or handwritten tasks and their fine-tuned towers, all offline.
+"""The mini suite: three tiny CLIPs, twenty rendered or handwritten tasks and their fine-tuned towers, offline.
 
-A benchmark of its own with the published protocol in small; its numbers are not those of any paper.
-Models and test sets are made on first use under `cache_dir() / "mini-<content hash>"`.
+It follows the published protocol on a small scale; its numbers are not those of any paper.  Models and test sets are made
+on first use in `cache_dir() / "mini-<content hash>"`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,17 @@ if TYPE_CHECKING:  # datasets takes seconds to import
 
 # stand-ins for ViT-B/32, ViT-B/16 (smaller patches) and ViT-L/14 (wider and deeper too)
 BACKBONES = ("ViT-mini/12", "ViT-mini/9", "ViT-mini-L/9")
-NOT_SCORED = ("accuracies.json", "trained.csv", "SOURCES.md")  # zoo files that no score of a merged model depends on
+NOT_SCORED = ("accuracies.json", "trained.csv", "SOURCES.md")  # files of the zoo that scores of merged models ignore
 
 
 class MiniSuite:
-    """See `cmmlib.suites.suite.Suite` for the interface.
+    """The suite that ships with cmmlib.  See `cmmlib.suites.suite.Suite` for the interface.
 
-    folder: the zoo, by default the one that ships; its backbones are those that are complete there.
+    Args:
+        folder: the zoo, by default the one that ships.  The suite has the backbones that are complete in it.
+
+    Raises:
+        FileNotFoundError: no backbone is complete.
     """
 
     name = "mini"
@@ -55,11 +59,11 @@ class MiniSuite:
         self.checksums = {"towers": towers, "test_sets": json.loads((folder / "test_sets.json").read_text())}
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
-        """Sent to another machine, the zoo that ships is the one that ships there."""
+        """Without the folder for the zoo that ships, so that another machine uses its own copy."""
         return type(self), (() if self.folder == ZOO else (self.folder,))
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
-        """The first `n` task names in suite order, all for None."""
+        """The first `n` task names in suite order, or all if `n` is None."""
         return first_names(self.tasks, n)
 
     @cached_property
@@ -73,7 +77,7 @@ class MiniSuite:
 
     @property
     def root(self) -> Path:
-        """Where models and test sets are kept once made."""
+        """The folder where models and test sets are kept."""
         return cache_dir() / f"mini-{self.content_hash[:12]}"
 
     def base(self, backbone: str) -> str:
@@ -94,7 +98,7 @@ class MiniSuite:
         return str(target)
 
     def checkpoint(self, backbone: str, task_name: str) -> str:
-        """Folder of the vision tower fine-tuned on a task (a CLIPVisionModel, keys with `vision_model.`)."""
+        """Folder of the vision tower fine-tuned on a task, a CLIPVisionModel whose keys start with `vision_model.`"""
         self._require("backbone", backbone, self.backbones)
         self._require("task", task_name, self.task_names())
         zoo = folder_of(self.folder, backbone)
@@ -105,7 +109,7 @@ class MiniSuite:
         return str(target)
 
     def test_set(self, task_name: str) -> Dataset:
-        """150 images of a task: columns image (PIL, 36 x 36 RGB) and label (ClassLabel)."""
+        """150 images of a task: columns image (PIL, 36 × 36 RGB) and label (ClassLabel)."""
         self._require("task", task_name, self.task_names())
         task = next(task for task in self.tasks if task.name == task_name)
         target = self.root / "data" / task_name
@@ -114,12 +118,12 @@ class MiniSuite:
         return read_rendered(target)
 
     def test_set_key(self, task_name: str) -> str:
-        """The committed checksum of a test set."""
+        """The committed checksum of the test set, after the suite's and the task's name."""
         self._require("task", task_name, self.task_names())
         return f"mini {task_name} {self.checksums['test_sets'][task_name]}"
 
     def trained(self, backbone: str) -> DataFrame:
-        """What `cmmlib.experiments.trained` has measured and this zoo ships; see `cmmlib.suites.suite.Suite.trained`."""
+        """The scores that `cmmlib.experiments.trained` measured, as far as this zoo has them."""
         import pandas as pd
 
         self._require("backbone", backbone, self.backbones)
@@ -127,7 +131,7 @@ class MiniSuite:
         return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=TRAINED)
 
     def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
-        """The zoo: one row."""
+        """One row, for the zoo."""
         place = "in cmmlib" if self.folder == ZOO else str(self.folder)
         return [{"kind": "suite", "id": "mini", "place": place, "revision": self.content_hash}]
 
@@ -142,19 +146,19 @@ class MiniSuite:
         committed: str,
         what: str,
     ) -> None:
-        """Have `target` hold what `write` wrote; warn where that is not what the committed checksum says."""
+        """Make `target` with `write` unless it is intact; warn if its checksum is not the committed one."""
 
         def write_with_hash(folder: Path) -> None:
             write(folder)
             (folder / "sha256").write_text(measure(folder))
 
-        def intact(folder: Path) -> bool:  # what deviates on this machine is not made anew each time
+        def intact(folder: Path) -> bool:  # against its own checksum: another machine's pixels may differ every time
             return measure(folder) == (folder / "sha256").read_text()
 
         ensure_folder(target, write_with_hash, intact)
         if (target / "sha256").read_text() != committed:
             warnings.warn(
-                f"the {what} differs from its committed checksum: its numbers may deviate from the published "
-                f"ones. Is {self.folder} intact, is numpy much older or newer? Then delete {target}.",
+                f"the {what} differs from its committed checksum, so scores may differ from the reference run's. Check "
+                f"that {self.folder} is intact and that numpy is not much older or newer, then delete {target}.",
                 stacklevel=3,
             )

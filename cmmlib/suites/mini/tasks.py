@@ -1,4 +1,4 @@
-"""The twenty tasks of the mini suite: class names, prompts, and the visual domain each is drawn in."""
+"""The twenty tasks of the mini suite: class names, prompts and visual domains."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ SIDE = 36  # pixels of an image
 
 @dataclass(frozen=True)
 class Domain:
-    """How the images of one task look. Colours are RGB 0..255; lengths are pixels of the 36-pixel image.
+    """How the images of one task look.  Colours are RGB in 0..255, lengths are pixels of the 36-pixel image.
 
-    pattern and period: the background alternates between `background` and `second` (see `cmmlib.suites.mini.backgrounds`).
-    noise: amplitude of uniform per-pixel noise.  jitter: amplitude of per-image colour shifts.
-    size: range of the object's extent.  tilt: range of its rotation in degrees.
+    Attributes:
+        foreground: colour of the object.
+        background, second: colours between which the background alternates.
+        pattern, period: of the background, see `cmmlib.suites.mini.backgrounds`.
+        noise: amplitude of uniform noise per pixel.
+        jitter: amplitude of colour shifts per image.
+        size: range of the object's extent.
+        tilt: range of its rotation, in degrees.
     """
 
     foreground: RGB
@@ -32,7 +37,12 @@ class Domain:
 
 @dataclass(frozen=True)
 class MiniTask(Task):
-    """A task with the way it is drawn. kind: glyph, scan, texture, dots or colour (see `cmmlib.suites.mini.masks`)."""
+    """A task, and how its images are drawn.
+
+    Attributes:
+        kind: "glyph", "scan", "texture", "dots" or "colour", see `cmmlib.suites.mini.masks`.
+        domain: the look of its images.
+    """
 
     kind: str
     domain: Domain
@@ -43,7 +53,7 @@ def _split(names: str) -> tuple[str, ...]:
 
 
 def _names(prefix: str, words: str) -> tuple[str, ...]:
-    """The words (split at "|" if there is one, else at spaces), each after the prefix."""
+    """Each word after the prefix; words are separated by "|" if there is one, else by spaces."""
     return tuple(f"{prefix} {word}" for word in words.split("|" if "|" in words else None))
 
 

@@ -1,4 +1,4 @@
-"""Fine-tuned towers as transformers opens them: unpacked from the zoo into a folder of a CLIPVisionModel."""
+"""Unpacking fine-tuned towers from the zoo into folders that transformers opens as a CLIPVisionModel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from .packing import unpack, vision_tensors
 
 
 def write_tower(zoo: Path, task_name: str, folder: Path) -> None:
-    """Write model.safetensors (keys with `vision_model.`) and config.json; `zoo` is a backbone's folder in it."""
+    """Write a tower's model.safetensors, with keys that start with `vision_model.`, and its config.json.
+
+    Args:
+        zoo: the backbone's folder in the zoo.
+        folder: where to write, an existing folder.
+    """
     from safetensors.numpy import load_file, save_file
 
     base = vision_tensors(load_file(zoo / "base" / "model.safetensors"))
@@ -21,7 +26,11 @@ def write_tower(zoo: Path, task_name: str, folder: Path) -> None:
 
 
 def written_tower_hash(zoo: Path, folder: Path) -> str:
-    """Checksum of the tower in a folder, as the zoo has it; something else where its configuration is not the zoo's."""
+    """Checksum of the tower in a folder, or "another configuration" if its config.json is not the zoo's.
+
+    Args:
+        zoo: the backbone's folder in the zoo.
+    """
     from safetensors.numpy import load_file
 
     if (folder / "config.json").read_text() != _config_text(zoo):
@@ -30,7 +39,7 @@ def written_tower_hash(zoo: Path, folder: Path) -> str:
 
 
 def vision_config(base: Path) -> dict[str, Any]:
-    """The config.json of a vision tower alone, from the folder of the whole model."""
+    """The configuration of a CLIPVisionModel, made from that of the whole model in the folder `base`."""
     config = json.loads((base / "config.json").read_text())
     keep = {key: config[key] for key in ("dtype", "transformers_version") if key in config}
     return {"architectures": ["CLIPVisionModel"], **config["vision_config"], **keep}

@@ -117,8 +117,8 @@ def test_other_names_are_shown_with_the_way_out():
     assert str(error.value) == (
         "dtd: the hub at main (data set tanganke/dtd) declares other class names:\n"
         "  label 2: 'plaited' where the prompts have 'braided'\n"
-        'If these are the same classes, load_suite("clip", accept_labels=("dtd",)) takes them as they are; '
-        "else the data set has changed or is in another order, and scores would be meaningless."
+        'If these are the same classes, load_suite("clip", accept_labels=("dtd",)) accepts them as they are. '
+        "Otherwise the data set has changed or is in another order, and scores would be meaningless."
     )
 
 

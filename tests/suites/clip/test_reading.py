@@ -36,12 +36,12 @@ def remade(folder: Path, rows: list[tuple[bytes, object]], **changes: object) ->
     [
         ([(PNG, 0)], {"label": "fine_label"}, r"no column 'label', only 'image', 'fine_label'.*revisions=.*or data_dir"),
         ([(PNG, 0)], {"image": "img"}, r"no column 'image', only 'img', 'label'"),
-        ([(PNG, 0), (PNG, -1)], {}, r"column 'label' has labels from -1 to 0, task dtd has classes 0 to 46"),
+        ([(PNG, 0), (PNG, -1)], {}, r"column 'label' has labels from -1 to 0, but task dtd has classes 0 to 46"),
         ([(PNG, None)], {}, r"column 'label' has rows without a label"),
         ([(None, 0)], {}, r"column 'image' has images without content"),
         ([(PNG, 0)], {"class_names": tuple("abc")}, r"dtd: .*declares 3 classes"),
-        ([(PNG, 0)], {"split": "train"}, r"no files .* for split 'test'; splits that it has: train\. "),
-        ([(PNG, 0)], {"split": "never"}, r"no files .* for split 'test'; splits that it has: none\. "),
+        ([(PNG, 0)], {"split": "train"}, r"no files .* for split 'test'; it has these splits: train\. "),
+        ([(PNG, 0)], {"split": "never"}, r"no files .* for split 'test'; it has these splits: none\. "),
     ],
 )
 def test_a_data_set_that_is_not_as_told_is_named(rows: list, changes: dict, message: str, folder: Path, cache: Path):

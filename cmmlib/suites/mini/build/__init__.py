@@ -1,1 +1,1 @@
-"""How the mini suite was made: pretraining, fine-tuning and storing its models, from seeds."""
+"""Making the mini suite from seeds: pretraining, fine-tuning and storing its models."""

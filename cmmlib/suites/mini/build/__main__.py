@@ -1,6 +1,6 @@
-"""Rebuilds the zoo from seeds: ``python -m cmmlib.suites.mini.build [--backbone NAME] [--out DIR]``.
+"""Rebuild the zoo from seeds: ``python -m cmmlib.suites.mini.build [--backbone NAME] [--out DIR]``.
 
-``--seed 1 --out DIR`` fine-tunes the base that ships once more with batches in another order, for `MiniSuite(DIR)`.
+``--seed 1 --out DIR`` fine-tunes the base that ships again, with batches in another order, for `MiniSuite(DIR)`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="zoo folder (default: mini-zoo)")
     parser.add_argument("--backbone", choices=VISION, action="append", help="which backbone, repeatable (default: all)")
     parser.add_argument("--seed", type=int, default=SEED, help="of fine-tuning alone; needs an --out of its own")
-    # one thread: sums then come out the same everywhere, and a busy machine does not slow it down much
+    # with one thread sums are the same everywhere, and a busy machine does not slow it down much
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.seed < 0:

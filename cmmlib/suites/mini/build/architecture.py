@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-SEED = 0  # of all that is random in the zoo that ships
+SEED = 0  # of everything random in the zoo that ships
 NARROW = dict(hidden_size=96, intermediate_size=384, num_hidden_layers=4, num_attention_heads=3, image_size=36)
 WIDE = dict(hidden_size=128, intermediate_size=512, num_hidden_layers=6, num_attention_heads=4, image_size=36)
 VISION = {  # the shapes of the vision towers: what sets the backbones apart

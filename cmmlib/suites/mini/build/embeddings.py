@@ -1,4 +1,4 @@
-"""Embeddings of images and prompts while a CLIP is trained, and zero-shot accuracy by them."""
+"""Embeddings of images and prompts for training a CLIP, and its zero-shot accuracy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEAN, STD = (torch.tensor(getattr(CLIPImageProcessorPil, f"image_{k}")).view(3, 
 
 
 def pixels(images: np.ndarray) -> torch.Tensor:
-    """uint8 [n, 36, 36, 3] to what the image processor makes of it, float [n, 3, 36, 36]."""
+    """Images, uint8 [n, 36, 36, 3], rescaled and normalised as by the image processor: float32 [n, 3, 36, 36]."""
     return (torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - MEAN) / STD
 
 
@@ -30,7 +30,7 @@ def text_features(model: CLIPModel, tokens: dict[str, torch.Tensor]) -> torch.Te
 
 @torch.no_grad()
 def zero_shot_head(model: CLIPModel, tokenizer: CLIPTokenizer, task: MiniTask) -> torch.Tensor:
-    """Class weights [classes, projection]: mean of the normalised prompt embeddings, normalised again."""
+    """Class embeddings [classes, projection]: the mean of the normalised prompt embeddings, normalised again."""
     rows = [
         text_features(model, tokenizer(task.prompts(label), padding=True, return_tensors="pt")).mean(0)
         for label in range(len(task.class_names))
@@ -40,6 +40,6 @@ def zero_shot_head(model: CLIPModel, tokenizer: CLIPTokenizer, task: MiniTask) -
 
 @torch.no_grad()
 def accuracy(model: CLIPModel, head: torch.Tensor, images: np.ndarray, labels: np.ndarray) -> float:
-    """Share of images whose nearest class weight is their own, in percent."""
+    """Share of images whose nearest class embedding is that of their label, in per cent."""
     guesses = (image_features(model, images) @ head.T).argmax(1).numpy()
     return float(100 * (guesses == labels).mean())

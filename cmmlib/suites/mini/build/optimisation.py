@@ -1,4 +1,4 @@
-"""What pretraining and fine-tuning have in common: batches, the learning rate and a step."""
+"""What pretraining and fine-tuning share: batches, the learning rate and a step."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .architecture import SEED
 
 
 def one_cycle(step: int, steps: int, peak: float) -> float:
-    """Learning rate: a linear rise over the first tenth, then half a cosine down to zero."""
+    """The learning rate at a step: a linear rise over the first tenth of the steps, then half a cosine down to zero."""
     rise = steps / 10
     return peak * (step / rise if step < rise else (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2)
 
 
 def batch_of(images: Sized, step: int, size: int, *, seed: int = SEED, purpose: int) -> np.ndarray:
-    """Indices of a training batch: a function of the step alone, so a resumed run draws the same ones."""
+    """Indices of a training batch, int [size].  They depend on no earlier step, so a resumed run draws the same ones."""
     return np.random.Generator(np.random.PCG64([seed, purpose, step])).integers(len(images), size=size)
 
 
 def update(optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float) -> None:
-    """One step at a learning rate, along a gradient of length 1 at most."""
+    """Take one step at learning rate `lr`, with the gradient clipped to norm 1."""
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.zero_grad()

@@ -18,7 +18,7 @@ from ..tasks import SIDE, TASKS
 from .embeddings import image_features, text_features
 from .optimisation import batch_of, one_cycle, update
 
-STEPS = {"ViT-mini/12": 5500, "ViT-mini/9": 5500, "ViT-mini-L/9": 3500}  # a larger tower learns more in each
+STEPS = {"ViT-mini/12": 5500, "ViT-mini/9": 5500, "ViT-mini-L/9": 3500}  # the larger tower learns more per step
 PRETRAIN = {
     backbone: SimpleNamespace(per_task=4000, steps=steps, batch=192, lr=1e-3, weight_decay=0.05, save_every=250)
     for backbone, steps in STEPS.items()
@@ -26,7 +26,7 @@ PRETRAIN = {
 
 
 def generic_images(path: Path, per_task: int) -> np.ndarray:
-    """The pretraining set, uint8 [20 x per_task, 36, 36, 3], task after task; rendered once into `path`."""
+    """The pretraining set, uint8 [20 × per_task, 36, 36, 3], task after task; rendered once into `path`."""
     if not path.exists():
         images = np.empty((len(TASKS), per_task, SIDE, SIDE, 3), dtype=np.uint8)
         for t, task in enumerate(tqdm(TASKS, desc="rendering")):
@@ -39,9 +39,12 @@ def generic_images(path: Path, per_task: int) -> np.ndarray:
 
 
 def pretrain(model: CLIPModel, tokenizer: CLIPTokenizer, images: np.ndarray, how: SimpleNamespace, saved: Path) -> None:
-    """Train both towers: each image against the captions of all classes, one random template per class.
+    """Train both towers: each image against the captions of all classes, with one random template per class and step.
 
-    images: as made by `generic_images`.  how: one of `PRETRAIN`.  saved: keeps the state of training, to go on from.
+    Args:
+        images: from `generic_images`.
+        how: a value of `PRETRAIN`.
+        saved: file of the training state, from which a stopped run goes on.
     """
     names = list(dict.fromkeys(name for task in TASKS for name in task.class_names))
     targets = np.array([names.index(task.class_names[label_of(task, i)]) for task in TASKS for i in range(how.per_task)])

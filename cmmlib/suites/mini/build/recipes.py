@@ -1,4 +1,4 @@
-"""Recipes: what a stored model was made from, hashed and kept with it, so that it is made again when that changes."""
+"""Recipes: a hash of what a model was made from, stored with it, so that it is made again when that changes."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from .pretraining import PRETRAIN
 
 
 def recipe(backbone: str, *ingredients: object, seed: int = SEED) -> str:
-    """Names what a stored model was made from, so that it is made again when that changes."""
+    """SHA-256 of what a model is made from: seed, shapes of the backbone and `ingredients`."""
     return sha256(repr((seed, VISION[backbone], TEXT, PROJECTION, *ingredients)).encode()).hexdigest()
 
 
 def pictures(out: Path) -> tuple[Any, ...]:
-    """What the pretraining images depend on; how the tasks' own domains look is not part of it."""
+    """What the pretraining images depend on.  The tasks' own domains are not part of it."""
     drawn = [(task.name, task.class_names, task.templates, task.kind) for task in TASKS]
     looks = (GENERIC_CONTRAST, GENERIC_NOISE)
     return drawn, looks, sha256((out / "assets.npz").read_bytes()).hexdigest()
 
 
 def base_recipe(out: Path, backbone: str, tokenizer: CLIPTokenizer) -> str:
-    """What pretraining depends on."""
+    """The recipe of a pretrained base."""
     words = sorted(tokenizer.get_vocab().items())
     drawn, *rest = pictures(out)
     return recipe(backbone, drawn, words, PRETRAIN[backbone], *rest)
 
 
 def delta_recipe(backbone: str, base: CLIPModel, task: MiniTask, seed: int = SEED) -> str:
-    """What fine-tuning on a task depends on."""
+    """The recipe of the tower fine-tuned on a task."""
     return recipe(backbone, tensors_hash(arrays(base)), task, FINETUNE, seed=seed)
 
 
 def stored_recipe(path: Path) -> str | None:
-    """The recipe in a safetensors file's metadata; None without such a file."""
+    """The recipe in a safetensors file's metadata; None if there is no file or it has no recipe."""
     if not path.exists():
         return None
     with safe_open(path, "numpy") as file:

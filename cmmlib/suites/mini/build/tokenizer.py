@@ -16,7 +16,7 @@ from .architecture import CONTEXT
 
 
 def learn_merges(words: Counter[str]) -> list[tuple[str, str]]:
-    """Byte-pair merges until every word is one token; ties are broken by name, so that a rebuild agrees."""
+    """Byte-pair merges until every word is one token; ties are broken by name, so that a rebuild gives the same."""
     pieces = {word: [*word[:-1], word[-1] + "</w>"] for word in words}
     merges: list[tuple[str, str]] = []
     while True:
@@ -35,7 +35,7 @@ def learn_merges(words: Counter[str]) -> list[tuple[str, str]]:
 
 
 def make_tokenizer() -> CLIPTokenizer:
-    """Byte-pair encoding learned on the suite's own prompts, in CLIP's form."""
+    """A CLIP tokenizer whose byte-pair encoding is learned on the suite's own prompts."""
     cut = CLIPTokenizer().backend_tokenizer.pre_tokenizer.pre_tokenize_str
     prompts = [prompt for task in TASKS for k in range(len(task.class_names)) for prompt in task.prompts(k)]
     merges = learn_merges(Counter(word for prompt in prompts for word, _ in cut(prompt)))
