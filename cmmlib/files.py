@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -78,6 +79,10 @@ def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Not every file system can (SMB, FUSE).  The rename is whole without it, only when it reaches the disk is open.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 
@@ -106,14 +111,21 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_flushed(path: Path, text: str) -> None:
-    """Write a text file whole: to a temporary name, flushed, renamed."""
+    """Write a text file whole, in UTF-8: to a temporary name, flushed, renamed.
+
+    A byte of a path that is no text in any encoding is written as ``\\udcXX``, which is also JSON's way.
+    """
     with whole(path) as temporary:
-        temporary.write_bytes(text.encode())
+        temporary.write_bytes(text.encode(errors="backslashreplace"))
 
 
 @contextlib.contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``target`` when the block ends well, and vanishes when it does not."""
+    """A temporary folder that becomes ``target`` when the block ends well, and vanishes when it does not.
+
+    A link to an empty folder stays a link.
+    """
+    target = behind_link(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
@@ -156,8 +168,14 @@ def require_empty(folder: Path) -> None:
         raise FileExistsError(f"{folder} exists and is not empty; choose another name or remove it")
 
 
+def behind_link(folder: Path) -> Path:
+    """The folder that a link points at; any other path as it is, so that messages call it what the user did."""
+    return Path(os.path.realpath(folder)) if folder.is_symlink() else folder
+
+
 def sweep_leftovers(folder: Path, infix: str = "") -> None:
     """Remove the temporary folders beside ``folder`` that a killed process left, as `tempfile` names them."""
+    folder = behind_link(folder)
     left = re.compile(re.escape(f".{folder.name}.{infix}") + r"[a-z0-9_]{8}")
     for path in folder.parent.iterdir() if folder.parent.is_dir() else ():
         if left.fullmatch(path.name) and path.is_dir() and not path.is_symlink():

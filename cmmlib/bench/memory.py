@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from ..terminal import run_command
+
 # Nothing heavy may be imported here: Linux counts what a process was at its largest as what its children start with
 
 
@@ -62,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_command("memory", main))

@@ -10,6 +10,7 @@ EXIT_CODES = """exit codes:
   2    refused, or wrongly called: the message says why; nothing was changed
   3    the state is in use by another process: try again later
   4    the system failed (disk full, no permission): nothing was changed
+  5    done, but the answer could not be written to the output
   130  interrupted: nothing was changed, or only what was finished
 """
 
