@@ -16,8 +16,8 @@ NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 def file_lock(path: Path, *, timeout: float = -1) -> FileLock:
     """A lock for a ``with`` block, exclusive among threads and processes.
 
-    Where the file system has no locks taking it is an OSError, with one of `NO_LOCKS`: a mere file in their place would outlive a process that is
-    killed, and lock everyone out.
+    Where the file system has no locks taking it is an OSError, with one of `NO_LOCKS`: a mere file in their place would
+    outlive a process that is killed, and lock everyone out.
 
     Args:
         path: of the lock file, which is made and stays; its folder must exist.

@@ -78,9 +78,7 @@ def _begun(arguments: argparse.Namespace, **more: Any) -> ContinualMerger:
     """The merge that the command line describes, without models; ``more`` are further arguments of a merger."""
     from ..merging.merger import ContinualMerger
 
-    return ContinualMerger(
-        arguments.base, arguments.method, revision=arguments.revision, **_settings(arguments), **more
-    )
+    return ContinualMerger(arguments.base, arguments.method, revision=arguments.revision, **_settings(arguments), **more)
 
 
 def _layer_map(arguments: argparse.Namespace) -> AbstractContextManager[LayerMap | None]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .hyperparameters import best_value as best_value
     from .hyperparameters import left_out_accuracies as left_out_accuracies
     from .orders import task_order as task_order
+    from .parameter_check import check_parameters as check_parameters
     from .ray_layers import RayLayers as RayLayers
     from .report import write_report as write_report
     from .rows import label_of as label_of
@@ -28,6 +29,7 @@ _HOMES = {
     "grid": "run_grid work_left",
     "hyperparameters": "best_value left_out_accuracies",
     "orders": "task_order",
+    "parameter_check": "check_parameters",
     "ray_layers": "RayLayers",
     "report": "write_report",
     "rows": "label_of published_rows",
