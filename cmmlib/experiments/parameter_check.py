@@ -128,6 +128,7 @@ def check_parameters(values: Mapping[str, Any], notebook: str) -> None:
 
 
 def _alike(value: Any, example: Any) -> bool:
+    """Whether a value has the form of an example."""
     if isinstance(example, bool):
         return isinstance(value, bool)
     if isinstance(example, int | float):
@@ -140,13 +141,18 @@ def _alike(value: Any, example: Any) -> bool:
     return isinstance(value, Mapping) and all(not kinds or _alike(v, kinds[0]) for v in value.values())
 
 
-def _in_words(example: Any) -> str:
-    if isinstance(example, list):
-        return "a list, each of it " + _in_words(example[0])
+def _in_words(example: Any, *, several: bool = False) -> str:
+    """What a value of this form is called."""
+    if isinstance(example, bool):
+        return "true or false"
     if isinstance(example, dict):
-        return "a mapping" + "".join(f" to {_in_words(value)}" for value in example.values())
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-    return words[type(example)]
+        words = ["mapping", *(f"to {_in_words(value, several=True)}" for value in example.values())]
+    elif isinstance(example, list):
+        words = ["list", f"of {_in_words(example[0], several=True)}"]
+    else:
+        words = [{int: "whole number", float: "number", str: "text"}[type(example)]]
+    words[0] = f"{words[0]}s" if several else f"a {words[0]}"
+    return " ".join(words)
 
 
 def _refused(name: str, what: str, example: Any) -> ValueError:
