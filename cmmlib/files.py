@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -101,6 +102,10 @@ def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Not every file system can (SMB, FUSE).  The rename is whole without it, only when it reaches the disk is open.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 
@@ -129,17 +134,21 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_flushed(path: Path, text: str) -> None:
-    """Write a text file, flushed, whole or not at all (`whole`)."""
+    """Write a text file in UTF-8, flushed, whole or not at all (`whole`).
+
+    A byte of a path that is no text in any encoding is written as ``\\udcXX``, which is also JSON's way.
+    """
     with whole(path) as temporary:
-        temporary.write_bytes(text.encode())
+        temporary.write_bytes(text.encode(errors="backslashreplace"))
 
 
 @contextlib.contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
     """Fill a temporary folder that becomes ``target`` when the block ends, and is removed when it fails.
 
-    The folder's entries are flushed, its files are not.
+    The folder's entries are flushed, its files are not.  A link to an empty folder stays a link.
     """
+    target = behind_link(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}"
     temporary.mkdir()  # by the umask, unlike tempfile's
@@ -182,12 +191,18 @@ def require_empty(folder: Path) -> None:
         raise FileExistsError(f"{folder} exists and is not empty; choose another name or remove it")
 
 
+def behind_link(folder: Path) -> Path:
+    """The folder that a link points at; any other path as it is, so that messages call it what the user did."""
+    return Path(os.path.realpath(folder)) if folder.is_symlink() else folder
+
+
 def sweep_leftovers(folder: Path, infix: str = "") -> None:
     """Remove the temporary folders that a killed process left beside ``folder``.
 
     Args:
         infix: what their names have between that of ``folder`` and the eight characters at their end.
     """
+    folder = behind_link(folder)
     left = re.compile(re.escape(f".{folder.name}.{infix}") + r"[a-z0-9_]{8}")
     for path in folder.parent.iterdir() if folder.parent.is_dir() else ():
         if left.fullmatch(path.name) and path.is_dir() and not path.is_symlink():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["FileLock", "Timeout", "file_lock"]
+__all__ = ["NO_LOCKS", "FileLock", "Timeout", "file_lock"]
+
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+"""The errors of a file system that has no locks, as some Lustre, NFS and FUSE mounts."""
 
 
 def file_lock(path: Path, *, timeout: float = -1) -> FileLock:

@@ -4,14 +4,35 @@ import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+_WAY_OUT = "set CMMLIB_CACHE to a folder that can be written"
 
 
 def cache_dir() -> Path:
     """The folder of everything that can be made again (models, data sets, scores).
 
     It is the environment variable ``CMMLIB_CACHE``, by default ``~/.cache/cmmlib``.
+    It is made where there is none.  A relative ``CMMLIB_CACHE`` is made absolute in the environment too: notebooks and
+    other child processes, which may run in another folder, then mean the same one.
+
+    Raises:
+        OSError: it cannot be made.
     """
-    return Path(os.environ.get("CMMLIB_CACHE") or "~/.cache/cmmlib").expanduser()
+    given = os.environ.get("CMMLIB_CACHE")
+    try:
+        place = Path(given or "~/.cache/cmmlib").expanduser().absolute()
+        place.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        raise OSError(f"no cache can be made at {given or '~/.cache/cmmlib'} ({error}); {_WAY_OUT}") from None
+    if given:
+        os.environ["CMMLIB_CACHE"] = str(place)
+    return place
+
+
+def require_writable_cache() -> None:
+    """Raises OSError unless the cache is there or can be made, and can be written."""
+    place = cache_dir()
+    if not os.access(place, os.W_OK):
+        raise OSError(f"the cache {place} cannot be written; {_WAY_OUT}")
 
 
 def results_path(suite: str) -> Path:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from ..terminal import run_command
 from .profile import profile
 from .random_towers import BACKBONES, random_towers
 from .steps import STEPS, bench_dop, bench_elementwise, bench_opcm
@@ -77,4 +78,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command("bench", main))

@@ -23,6 +23,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis import figures
 from ..files import write_text
+from ..terminal import run_command
 from .arrivals import AT_ONCE, STREAMING, merging
 from .random_towers import BACKBONES, random_base, random_model, shapes
 from .timing import forget_peak, resident, seconds
@@ -141,4 +142,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command("cost", main))

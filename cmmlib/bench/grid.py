@@ -23,6 +23,7 @@ from ..evaluation.scorer import ZeroShotScorer
 from ..experiments.rows import Rows
 from ..experiments.runs import Run, plan
 from ..experiments.store import Results
+from ..terminal import run_command
 from .killed_node import survive
 from .sequences import BACKBONE, SUITE, Submit, by_workers, one_after_the_other, scores, timed
 
@@ -100,4 +101,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_command("grid", main))

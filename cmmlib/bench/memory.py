@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from ..terminal import run_command
+
 # Import nothing heavy here: on Linux a child's peak memory starts at that of the process that forks it
 
 
@@ -62,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_command("memory", main))

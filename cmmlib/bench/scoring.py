@@ -22,6 +22,7 @@ from ..evaluation.image_store import TestImages
 from ..evaluation.preprocessing import normalised
 from ..evaluation.scorer import ZeroShotScorer
 from ..suites.mini.suite import MiniSuite
+from ..terminal import run_command
 from .random_suite import TASK, RandomSuite, clip_base
 from .timing import Key, Prepare, Work, in_turn
 
@@ -128,4 +129,4 @@ def show(rows: list[list], head: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_command("scoring", main))

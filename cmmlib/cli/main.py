@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 
+from ..terminal import complain, drop_output, run_command
 from . import runs, states
 from .parser import make_parser
 from .states import Result
 from .text import as_text
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], Result | None]] = {
+COMMANDS: dict[str, Callable[[argparse.Namespace], Result | str]] = {
     "start": states.start,
     "add": states.add,
     "status": states.status,
@@ -26,7 +26,10 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Result | None]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, by default those of the process, and return the exit code."""
-    arguments = make_parser().parse_args(argv)
+    return run_command("cmm", lambda: _run(make_parser().parse_args(argv)))
+
+
+def _run(arguments: argparse.Namespace) -> int:
     warned: list[str] = []
     try:
         with warnings.catch_warnings():
@@ -41,20 +44,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(arguments, 2, str(error))
     except OSError as error:
         return _failed(arguments, 4, str(error))
-    if arguments.json:
-        print(json.dumps({**(result or {}), "warnings": warned}, ensure_ascii=False))
-    elif result is not None:
-        print(as_text(arguments.command, result))
+    if isinstance(result, str):
+        return _answer(result)
+    return _answer(json.dumps({**result, "warnings": warned}) if arguments.json else as_text(arguments.command, result))
+
+
+def _answer(text: str) -> int:
+    """Print what was done, and give the exit code."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        complain(f"cmm: done, but the answer cannot be written to the output: {error}")
+        return 5
     return 0
 
 
 def _warn(message: str) -> str:
-    print(f"cmm: warning: {message}", file=sys.stderr)
+    complain(f"cmm: warning: {message}")
     return message
 
 
 def _failed(arguments: argparse.Namespace, code: int, message: str) -> int:
-    print(f"cmm: {message}", file=sys.stderr)
+    complain(f"cmm: {message}")
     if arguments.json:
-        print(json.dumps({"error": message, "code": code}, ensure_ascii=False))
+        print(json.dumps({"error": message, "code": code}))
     return code

@@ -10,6 +10,7 @@ EXIT_CODES = """exit codes:
   2    refused, or wrongly called: the message says why; nothing was changed
   3    the state is in use by another process: try again later
   4    the system failed (disk full, no permission): nothing was changed
+  5    done, but the answer could not be written to the output
   130  interrupted: nothing was changed, or only what was finished
 """
 
@@ -85,7 +86,7 @@ def _method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="opcm", help="name of the method (default: opcm)")
     parser.add_argument("--set", action="append", default=[], metavar="P=VALUE", help="a parameter of the method")
     parser.add_argument("--linear", action="append", metavar="PATTERN", help="names of linear weights")
-    parser.add_argument("--compute-dtype", metavar="DTYPE", help="float32 or float64 (default: the base's, at least float32)")
+    parser.add_argument("--compute-dtype", metavar="DTYPE", help="float32 or float64 (default: the base's, or float32)")
     parser.add_argument("--reference-compat", action="store_true", help="as the published code where it leaves the paper")
 
 

@@ -1,4 +1,4 @@
-"""The commands on runs of the notebooks: reproduce and report."""
+"""The commands on runs of the notebooks: reproduce and report.  Each returns what is printed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import time
 from ..paths import cache_dir
 
 
-def reproduce(arguments: argparse.Namespace) -> None:
-    """Run the notebooks, and print each backbone's table.
+def reproduce(arguments: argparse.Namespace) -> str:
+    """Run the notebooks, and show each backbone's table.
 
     Raises:
         ValueError, FileNotFoundError: see `cmmlib.experiments.reproduce.reproduce`.
@@ -38,20 +38,23 @@ def reproduce(arguments: argparse.Namespace) -> None:
         check=not arguments.no_check,
         suite_options={name: value for name in names if (value := getattr(arguments, name)) is not None},
     )
-    print("", *(f"{suite}, {backbone}: {folder}\n\n{table}" for suite, backbone, folder, table in done), sep="\n")
-    print(f"ACC and BWT in per cent, mean ± standard deviation over orders; {time.monotonic() - start:.0f} s")
-    print(
-        f"tables, curves and executed notebooks lie there; scores and what can be made again (safe to remove): {cache_dir()}"
+    tables = [f"\n{run.suite}, {run.backbone}: {run.folder}\n\n{run.table}" for run in done]
+    return "\n".join(
+        [
+            *tables,
+            f"ACC and BWT in per cent, mean ± standard deviation over orders; {time.monotonic() - start:.0f} s",
+            "tables, curves and executed notebooks lie there; scores and what can be made again (safe to remove): "
+            f"{cache_dir()}",
+        ]
     )
 
 
-def report(arguments: argparse.Namespace) -> None:
-    """Write each run's report, and print its path.
+def report(arguments: argparse.Namespace) -> str:
+    """Write each run's page, and show its path.
 
     Raises:
         ValueError, FileNotFoundError: see `cmmlib.experiments.report.write_report`.
     """
     from ..experiments.report import write_report
 
-    for folder in arguments.runs:
-        print(write_report(folder))
+    return "\n".join(str(write_report(folder)) for folder in arguments.runs)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import require_empty, sweep_leftovers
-from ..merging.state_folder import StateFolder
+from ..merging.state_folder import NoLocks, StateFolder
 
 if TYPE_CHECKING:  # torch takes a second to import
     from ..merging.layer_map import LayerMap
@@ -21,11 +22,8 @@ Result = dict[str, Any]
 
 def start(arguments: argparse.Namespace) -> Result:
     """Begin a merge in a new folder."""
-    from ..merging.merger import ContinualMerger
-
     StateFolder(arguments.state).require_free()
-    merger = ContinualMerger(arguments.base, arguments.method, revision=arguments.revision, **_settings(arguments))
-    merger.save(arguments.state)
+    _begun(arguments).save(arguments.state)
     return _described(arguments.state)
 
 
@@ -58,18 +56,29 @@ def merge(arguments: argparse.Namespace) -> Result:
     from ..merging.merger import ContinualMerger
 
     require_empty(arguments.out)
-    merger = ContinualMerger(arguments.base, arguments.method, revision=arguments.revision, **_settings(arguments))
+    merger = _begun(arguments)
     parent = arguments.out.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
     sweep_leftovers(arguments.out.absolute(), "state.")
     # a temporary state on disk bounds memory as in `cmm add`
     with tempfile.TemporaryDirectory(dir=parent, prefix=f".{arguments.out.name}.state.") as folder:
-        merger.save(Path(folder) / "state")
         with _layer_map(arguments) as layer_map:
-            merger = ContinualMerger.load(Path(folder) / "state", progress=True, layer_map=layer_map)
+            try:
+                merger.save(Path(folder) / "state")
+                merger = ContinualMerger.load(Path(folder) / "state", progress=True, layer_map=layer_map)
+            except NoLocks:
+                warnings.warn(f"{parent}: no locks on this file system; merging in memory, which takes more", stacklevel=1)
+                merger = _begun(arguments, progress=True, layer_map=layer_map)
             for model in arguments.models:
                 merger.add(model, allow_repeat=arguments.allow_repeat)
         return _exported(merger, arguments)
+
+
+def _begun(arguments: argparse.Namespace, **more: Any) -> ContinualMerger:
+    """The merge that the command line describes, without models; ``more`` are further arguments of a merger."""
+    from ..merging.merger import ContinualMerger
+
+    return ContinualMerger(arguments.base, arguments.method, revision=arguments.revision, **_settings(arguments), **more)
 
 
 def _layer_map(arguments: argparse.Namespace) -> AbstractContextManager[LayerMap | None]:

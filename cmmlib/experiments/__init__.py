@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .grid import work_left as work_left
     from .opcm_scale import measure_scale as measure_scale
     from .orders import task_order as task_order
+    from .parameter_check import check_parameters as check_parameters
     from .pareto_study import layer_inputs as layer_inputs
     from .pareto_study import old_and_new as old_and_new
     from .pareto_study import output_changes as output_changes
@@ -44,6 +45,7 @@ _HOMES = {
     "opcm_scale": "measure_scale",
     "orders": "task_order",
     "pareto_study": "layer_inputs old_and_new output_changes task_vectors",
+    "parameter_check": "check_parameters",
     "ray_layers": "RayLayers",
     "report": "write_report",
     "rows": "label_of published_rows",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..paths import notebooks_dir, run_dir
+from ..paths import notebooks_dir, require_writable_cache, run_dir
 from ..suites import load_suite
 from .notebook_parameters import ALL_BACKBONES, FIGURES, FULL, ORDERS, QUICK, first_orders
 from .ray_connection import require_ray
@@ -57,6 +57,7 @@ def reproduce(
     Raises:
         ValueError: a bad argument, or a cell failed.
         FileNotFoundError: the notebooks, or a folder in ``suite_options``, cannot be found.
+        OSError: the cache cannot be written.
     """
     if jobs is not None and jobs < 1:
         raise ValueError(f"--jobs: expected at least 1, got {jobs}")
@@ -68,15 +69,18 @@ def reproduce(
     for key in _PATHS:
         if key in options:  # the notebooks run in another folder
             options[key] = str(Path(options[key]).absolute())
+            _require_text(f"--{key.replace('_', '-')}", options[key])
+    _require_text("--out", out)
     loaded = load_suite(suite, **options)
     every = loaded.backbones if everything or loaded.name in ALL_BACKBONES else loaded.backbones[:1]
     chosen = backbones or (loaded.backbones[:1] if quick else every)
     for backbone in chosen:
         if backbone not in loaded.backbones:
             raise ValueError(f"--backbone {backbone!r}: suite {loaded.name} has {', '.join(loaded.backbones)}")
+    require_writable_cache()
     found = []
     for backbone in chosen:
-        folder = Path(out).resolve() / run_dir(f"{loaded.name}-quick" if quick else loaded.name, backbone)
+        folder = Path(out).absolute() / run_dir(f"{loaded.name}-quick" if quick else loaded.name, backbone)
         (folder / "notebooks").mkdir(parents=True, exist_ok=True)
         common: dict[str, Any] = {"suite": loaded.name, "suite_options": options, "backbone": backbone, "out": str(folder)}
         common |= {"jobs": jobs, "ray": ray, "device": device, "check": check}
@@ -86,19 +90,32 @@ def reproduce(
             known = parameters_of(source)
             mine = {key: value for key, value in common.items() if key in known}
             run_notebook(source, target, first_orders(parameters, orders) | mine)
-        found.append(Reproduced(loaded.name, backbone, folder, (folder / "main_table.md").read_text()))
+        found.append(Reproduced(loaded.name, backbone, folder, (folder / "main_table.md").read_text("utf-8")))
     return found
+
+
+def _require_text(option: str, path: str | Path) -> None:
+    """Raises ValueError for a path that a notebook, which is UTF-8, cannot hold."""
+    try:
+        str(path).encode()
+    except UnicodeError:
+        raise ValueError(f"{option} {os.fsencode(path)!r}: not UTF-8, which a notebook cannot hold; rename it") from None
 
 
 def parameters_of(notebook: Path) -> list[str]:
     """The names of a notebook's parameters."""
     import papermill
 
-    return list(papermill.inspect_notebook(str(notebook)))
+    return list(papermill.inspect_notebook(_as_it_is(notebook)))
+
+
+def _as_it_is(path: Path) -> str:
+    """A path for papermill, which fills what stands in braces with parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None:
-    """Execute a notebook with papermill.
+    """Execute a notebook with papermill, in this interpreter.
 
     ``target`` appears when the notebook has finished or failed.  Papermill rewrites its output after every cell, and a kill
     would leave that file cut short.
@@ -108,6 +125,8 @@ def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None
     """
     import papermill
 
+    from .kernel import ThisInterpreter
+
     known = parameters_of(source)
     unknown = sorted(set(parameters) - set(known))
     if unknown:
@@ -115,10 +134,11 @@ def run_notebook(source: Path, target: Path, parameters: dict[str, Any]) -> None
     unfinished = target.with_name(f".{target.name}")
     try:
         papermill.execute_notebook(
-            str(source),
-            str(unfinished),
+            _as_it_is(source),
+            _as_it_is(unfinished),
             parameters,
             kernel_name="python3",
+            kernel_manager_class=ThisInterpreter,
             progress_bar=False,
             log_output=True,
             cwd=str(source.parent),

@@ -30,6 +30,7 @@ from ..suites.mini.checksums import tensors_hash
 from ..suites.mini.packing import vision_tensors
 from ..suites.mini.suite import MiniSuite
 from ..suites.suite import NO_ORDER, TRAINED
+from ..terminal import run_command
 from .orders import task_order
 
 SEQUENTIAL, JOINT = "C. Fine-tuned", "Joint training"
@@ -123,4 +124,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_command("trained", main))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..files import read_json, sync_folder, write_flushed
-from ..locks import Timeout, file_lock
+from ..locks import NO_LOCKS, Timeout, file_lock
 from .state_json import FORMAT, VERSION, fault_of, upgraded
 
 _OURS = re.compile(r"running-[1-9][0-9]{0,8}\.safetensors|\.running-[1-9][0-9]{0,8}\.safetensors\.tmp|\.state\.json\.tmp")
@@ -36,6 +36,10 @@ class Generation(Protocol):
 
 class StateInUse(BlockingIOError):
     """Another process is writing this state."""
+
+
+class NoLocks(OSError):
+    """The state's file system has no locks, without which two processes could write at once."""
 
 
 class StateFolder:
@@ -74,12 +78,20 @@ class StateFolder:
 
         Raises:
             StateInUse: another process holds it.
+            NoLocks: the file system has none.
         """
         lock = file_lock(self.path / "lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:
             raise StateInUse(f"{self.path} is in use by another process; try again when it has finished") from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            raise NoLocks(
+                f"{self.path / 'lock'}: this file system has no locks ({error.strerror}); keep the state on another one, "
+                "or use `cmm merge`, which needs none"
+            ) from None
         try:
             yield
         finally:

@@ -1,5 +1,8 @@
 """Running a notebook, and the parameters that reach it."""
 
+import json
+import sys
+
 import nbformat
 import pytest
 
@@ -20,6 +23,22 @@ def test_parameters_reach_the_notebook(tmp_path):
     run_notebook(source, tmp_path / "out.ipynb", {"numbers": [40, 2], "who": "b"})
     assert nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs[0].text == "42 b\n"
     assert nbformat.read(source, 4).cells[-1].outputs == []
+
+
+def test_a_notebook_runs_in_this_interpreter_whatever_kernels_braces_and_homes_there_are(tmp_path, monkeypatch):
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    other = {"argv": ["/usr/bin/false", "-f", "{connection_file}"], "display_name": "site", "language": "python"}
+    (spec / "kernel.json").write_text(json.dumps(other))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("HOME", "/dev/null/home")
+    folder = tmp_path / "run {lr=1} {x}"
+    folder.mkdir()
+    source = notebook(folder / "n.ipynb", "x = 1", "import sys\nprint(sys.executable, x)")
+    run_notebook(source, folder / "out.ipynb", {"x": 2})
+    printed = nbformat.read(folder / "out.ipynb", 4).cells[-1].outputs[-1].text
+    assert printed == f"{sys.executable} 2\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["n.ipynb", "out.ipynb"]
 
 
 def test_a_misspelt_parameter_is_an_error_before_anything_runs(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ....terminal import run_command
 from ..tasks import TASKS
 from .architecture import SEED, VISION
 from .zoo import build
@@ -40,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_command("mini.build", main))

@@ -1,0 +1,33 @@
+"""The Jupyter kernel that notebooks run in: always the interpreter that runs cmmlib."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+
+
+class ThisInterpreter(AsyncKernelManager):
+    """Starts this interpreter, whatever kernels are installed under the notebook's kernel name.
+
+    A module system or another project may well have one of its own under ``python3`` on ``JUPYTER_PATH``.  The connection
+    file lies in a temporary folder, as Jupyter's own is in a home folder that may not be writable.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._folder = tempfile.TemporaryDirectory(prefix="cmmlib-kernel-", ignore_cleanup_errors=True)
+        self.connection_file = str(Path(self._folder.name) / "kernel.json")
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """The command that starts it."""
+        return KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            display_name="Python 3",
+            language="python",
+        )

@@ -1,0 +1,159 @@
+"""The notebooks' parameters, checked before anything is computed from them.
+
+``papermill -p seeds '[40, 41]'`` hands over a text, whose characters would pass for seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import reprlib
+from collections.abc import Collection, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from ..methods import method_names
+from ..suites import load_suite
+from ..suites.loading import SUITES
+from .rows import published_rows
+
+EXAMPLES: dict[str, Any] = {
+    "suite": "mini",
+    "suite_options": {},
+    "backbone": "ViT-mini/12",
+    "zoo": "../mini-zoo-seed-1",
+    "install_from": "..",
+    "method": "opcm",
+    "method_params": {},
+    "rows": {"mine": ["opcm", {}]},
+    "spread": "std",
+    "measure": ["ViT-B/32"],
+    "num_tasks": [8, 14],
+    "seeds": [40, 41],
+    "seed": 40,
+    "adam_seeds": [40],
+    "opcm_seeds": [40],
+    "order_seeds": [40],
+    "tuning_seeds": [50],
+    "lambda_tasks": [8],
+    "methods": ["OPCM"],
+    "order_rows": ["OPCM"],
+    "compare_rows": ["OPCM"],
+    "alpha": 0.5,
+    "alphas": [0.0, 0.5],
+    "opcm_alphas": [0.5],
+    "dop_alphas": [0.8],
+    "svd_epsilons": [0.4],
+    "spaces": ["u", "v"],
+    "weightings": ["none"],
+    "others": ["sqrt"],
+    "ridges": [0.001],
+    "cross": [["others", "ridge"]],
+    "steps": [0, 10],
+    "ema_betas": [0.99],
+    "ema_steps": 10,
+    "scaling_factors": [0.4],
+    "probe_images": 48,
+    "images_per_second": {"ViT-B/32": 3000.0},
+    "sustained_tflops": {"float32": 10.0},
+    "m": 24,
+    "n": 36,
+    "num_models": 5,
+    "out": "results",
+    "results": "scores.sqlite",
+    "jobs": 2,
+    "ray": "local",
+    "device": "cuda",
+    "check": True,
+}
+"""Of each parameter a value of the right form; an empty mapping stands for any."""
+
+OPTIONAL = {"backbone", "zoo", "rows", "methods", "order_rows", "compare_rows", "out", "results", "jobs", "ray", "device"}
+"""Those that may be None."""
+
+_SUITE = "suite suite_options backbone"
+_GRID = "out results jobs ray device check"
+_SWEEPS = "opcm_alphas lambda_tasks dop_alphas spaces svd_epsilons steps ema_betas ema_steps"
+
+NOTEBOOKS = {
+    "00_quickstart": "suite num_tasks method install_from",
+    "01_merge_sequence": f"{_SUITE} method method_params num_tasks seed out check",
+    "02_main_table": f"{_SUITE} num_tasks seeds adam_seeds spread rows {_GRID}",
+    "03_accuracy_curves": f"{_SUITE} seeds adam_seeds rows {_GRID}",
+    "04_pareto_front": f"{_SUITE} num_tasks seed alphas probe_images out",
+    "05_dop_variants": f"{_SUITE} num_tasks seeds spaces weightings others ridges cross rows {_GRID}",
+    "06_geometry": f"{_SUITE} num_tasks seeds alpha methods out check",
+    "07_sweeps": f"{_SUITE} num_tasks seeds opcm_seeds order_seeds adam_seeds {_SWEEPS} order_rows {_GRID}",
+    "08_method_zoo": "seed m n num_models",
+    "09_clip_suite": "suite suite_options num_tasks seeds images_per_second sustained_tflops measure check",
+    "10_fair_baselines": f"{_SUITE} num_tasks seeds tuning_seeds scaling_factors compare_rows {_GRID}",
+    "11_second_seed": f"suite_options backbone num_tasks seeds adam_seeds zoo {_GRID}",
+}
+"""Notebook → its parameters."""
+
+OTHER_EXAMPLES: dict[str, dict[str, Any]] = {
+    "00_quickstart": {"num_tasks": 8},
+    "01_merge_sequence": {"num_tasks": 8},
+    "04_pareto_front": {"num_tasks": 8},
+    "07_sweeps": {"num_tasks": 8},
+    "03_accuracy_curves": {"seeds": {"8": [40, 41]}},
+}
+"""Notebook → examples of parameters that have another form in it."""
+
+
+def check_parameters(values: Mapping[str, Any], notebook: str) -> None:
+    """Refuse parameters of a wrong form, and names of suites, backbones, methods and rows that do not exist.
+
+    Args:
+        values: the notebook's ``globals()``, right after its parameters.
+        notebook: its name, such as ``02_main_table``.
+
+    Raises:
+        ValueError: in one line what is wrong, and how papermill is given it right.
+    """
+    examples = EXAMPLES | OTHER_EXAMPLES.get(notebook, {})
+    names = [name for name in NOTEBOOKS[notebook].split() if values[name] is not None or name not in OPTIONAL]
+    for name in names:
+        if not _alike(values[name], examples[name]):
+            raise _refused(name, f"expected {_in_words(examples[name])}, got {reprlib.repr(values[name])}", examples[name])
+    suite = values["suite"] if "suite" in names else "mini"
+    choices: dict[str, Collection[str]] = {"suite": SUITES, "method": method_names(), "spread": ("std", "interval")}
+    choices |= dict.fromkeys(("methods", "order_rows", "compare_rows"), published_rows(8))
+    if suite in SUITES and {"backbone", "measure"} & {*names}:
+        choices |= dict.fromkeys(("backbone", "measure"), load_suite(suite, **values["suite_options"]).backbones)
+    for name in names:
+        given = values[name] if isinstance(values[name], list | tuple) else [values[name]]
+        if name in choices and (unknown := [one for one in given if one not in choices[name]]):
+            raise _refused(name, f"{unknown[0]!r} is unknown, known are {', '.join(choices[name])}", examples[name])
+
+
+def _alike(value: Any, example: Any) -> bool:
+    """Whether a value has the form of an example."""
+    if isinstance(example, bool):
+        return isinstance(value, bool)
+    if isinstance(example, int | float):
+        return isinstance(value, Integral if isinstance(example, int) else Real) and not isinstance(value, bool)
+    if isinstance(example, str):
+        return isinstance(value, str | os.PathLike)
+    if isinstance(example, list):
+        return isinstance(value, list | tuple | range) and all(any(_alike(v, e) for e in example) for v in value)
+    kinds = list(example.values())
+    return isinstance(value, Mapping) and all(not kinds or _alike(v, kinds[0]) for v in value.values())
+
+
+def _in_words(example: Any, *, several: bool = False) -> str:
+    """What a value of this form is called."""
+    if isinstance(example, bool):
+        return "true or false"
+    if isinstance(example, dict):
+        words = ["mapping", *(f"to {_in_words(value, several=True)}" for value in example.values())]
+    elif isinstance(example, list):
+        words = ["list", f"of {_in_words(example[0], several=True)}"]
+    else:
+        words = [{int: "whole number", float: "number", str: "text"}[type(example)]]
+    words[0] = f"{words[0]}s" if several else f"a {words[0]}"
+    return " ".join(words)
+
+
+def _refused(name: str, what: str, example: Any) -> ValueError:
+    return ValueError(f"{name}: {what}; with papermill: -y '{{{name}: {json.dumps(example)}}}'")

@@ -1,0 +1,90 @@
+"""Parameters of the notebooks: what is right passes in silence, what is wrong is one line that shows the right form."""
+
+import ast
+
+import nbformat
+import pytest
+
+from cmmlib.experiments import check_parameters
+from cmmlib.experiments.notebook_parameters import FIGURES, FULL, QUICK
+from cmmlib.experiments.parameter_check import EXAMPLES, NOTEBOOKS
+from cmmlib.paths import notebooks_dir
+
+
+def defaults(notebook):
+    """The names that a notebook's parameters cell sets, and their values."""
+    cells = nbformat.read(notebooks_dir() / f"{notebook}.ipynb", 4).cells
+    source = next(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
+    values = {}
+    exec(source, {"__builtins__": {}}, values)
+    return values
+
+
+def test_every_notebook_is_known():
+    assert {*NOTEBOOKS} == {path.stem for path in notebooks_dir().glob("*.ipynb")}
+    assert {name for names in NOTEBOOKS.values() for name in names.split()} == {*EXAMPLES}
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_a_notebook_checks_its_own_parameters_and_its_defaults_pass(notebook):
+    values = defaults(notebook)
+    assert {*values} == {*NOTEBOOKS[notebook].split()}
+    check_parameters(values, notebook)
+    cells = [cell for cell in nbformat.read(notebooks_dir() / f"{notebook}.ipynb", 4).cells if cell.cell_type == "code"]
+    assert f'check_parameters(globals(), "{notebook}")' in cells[1].source
+
+
+@pytest.mark.parametrize("setting", [*FULL.values(), QUICK, FIGURES])
+def test_what_reproduce_injects_passes(setting):
+    for notebook, parameters in setting.items():
+        check_parameters(defaults(notebook) | parameters, notebook)
+
+
+@pytest.mark.parametrize(
+    ("notebook", "given"),
+    [
+        (
+            "02_main_table",
+            {"seeds": range(40, 50), "num_tasks": (8,), "jobs": 3, "rows": {"mine": ("dop", {"alpha": "balanced"})}},
+        ),
+        ("03_accuracy_curves", {"seeds": {8: [40], "20": [41]}}),
+        ("05_dop_variants", {"ridges": [0, 1e-2], "cross": [["others", "ridge"], ["weighting"]]}),
+        ("06_geometry", {"alpha": 1, "methods": ["OPCM", "DOP-exact (α=0.8)"], "out": notebooks_dir()}),
+    ],
+)
+def test_other_spellings_of_the_right_form_pass(notebook, given):
+    check_parameters(defaults(notebook) | given, notebook)
+
+
+@pytest.mark.parametrize(
+    ("notebook", "name", "value", "message"),
+    [
+        ("02_main_table", "seeds", "[40, 41]", r"seeds: expected a list of whole numbers, got '\[40, 41\]'"),
+        ("02_main_table", "seeds", ["40"], r"seeds: expected a list of whole numbers, got \['40'\]"),
+        ("02_main_table", "num_tasks", 8, "num_tasks: expected a list of whole numbers, got 8"),
+        ("01_merge_sequence", "num_tasks", "8", "num_tasks: expected a whole number, got '8'"),
+        ("02_main_table", "check", "false", "check: expected true or false, got 'false'"),
+        ("02_main_table", "jobs", True, "jobs: expected a whole number, got True"),
+        ("03_accuracy_curves", "seeds", [40], "seeds: expected a mapping to lists of whole numbers"),
+        ("06_geometry", "alpha", "0.5", "alpha: expected a number"),
+        ("01_merge_sequence", "method", "opmc", "method: 'opmc' is unknown, known are .*opcm"),
+        ("01_merge_sequence", "backbone", "ViT-H/14", "backbone: 'ViT-H/14' is unknown, known are ViT-mini/12"),
+        ("02_main_table", "suite", "minni", "suite: 'minni' is unknown, known are mini, clip"),
+        ("07_sweeps", "order_rows", ["opcm"], "order_rows: 'opcm' is unknown, known are .*OPCM"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_the_right_form(notebook, name, value, message):
+    with pytest.raises(ValueError, match=message) as error:
+        check_parameters(defaults(notebook) | {name: value}, notebook)
+    text = str(error.value)
+    assert "\n" not in text and text.partition("with papermill: -y ")[2].startswith(f"'{{{name}: ")
+
+
+def test_the_right_form_is_what_papermill_takes():
+    import yaml
+
+    with pytest.raises(ValueError) as error:
+        check_parameters(defaults("02_main_table") | {"seeds": "[40, 41]"}, "02_main_table")
+    shown = str(error.value).partition("-y ")[2]
+    assert shown == "'{seeds: [40, 41]}'"
+    check_parameters(defaults("02_main_table") | yaml.safe_load(ast.literal_eval(shown)), "02_main_table")
