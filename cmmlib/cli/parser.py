@@ -86,7 +86,9 @@ def _method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="opcm", help="name of the method (default: opcm)")
     parser.add_argument("--set", action="append", default=[], metavar="P=VALUE", help="a parameter of the method")
     parser.add_argument("--linear", action="append", metavar="PATTERN", help="names of linear weights")
-    parser.add_argument("--compute-dtype", metavar="DTYPE", help="float32 or float64 (default: the base's, or float32)")
+    parser.add_argument(
+        "--compute-dtype", metavar="DTYPE", help="float32 or float64 (default: the base's, at least float32)"
+    )
     parser.add_argument("--reference-compat", action="store_true", help="as the published code where it leaves the paper")
 
 
