@@ -31,3 +31,8 @@ class ThisInterpreter(AsyncKernelManager):
             display_name="Python 3",
             language="python",
         )
+
+    def cleanup_connection_file(self) -> None:
+        """Remove the file, and its folder."""
+        super().cleanup_connection_file()
+        self._folder.cleanup()
