@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..methods import Value
+from ..models.dtypes import FLOATS
 from ..models.safetensors_reader import read_header, read_tensor
 from ..models.safetensors_writer import Writer, header_room
 from ..models.tensor_bytes import tensor_bytes
@@ -58,7 +59,7 @@ class OnDisk:
         self._header = read_header(path)
         self._parts: dict[str, dict[str, str]] = {}
         for name, entry in self._header.entries.items():
-            if entry.dtype is None:
+            if entry.dtype not in FLOATS.values():
                 raise self._damaged(name)
             key, _, part = name.partition(PART)
             self._parts.setdefault(key, {})[part] = name

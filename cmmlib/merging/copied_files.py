@@ -82,5 +82,5 @@ def left_behind(base: Source, left: list[str], config: Mapping[str, Any] | None)
     if rest := [name for name in left if name not in code]:
         parts.append(f"not copied from {base.folder}: {', '.join(rest)}")
     if code:
-        parts.append(f"custom code of {base.label} is neither copied nor run: {', '.join(code)}; add it if you trust it")
+        parts.append(f"custom code of {base.folder} is neither copied nor run: {', '.join(code)}; add it if you trust it")
     return "; ".join(parts) or None

@@ -70,8 +70,7 @@ def test_custom_code_is_warned_of(base: Path, folder, tmp_path: Path):
     files, said = exported(base, folder, tmp_path)
     assert files == WRITTEN
     assert said == [
-        f"custom code of {base}/model.safetensors is neither copied nor run: auto_map in config.json, modeling_mine.py; "
-        "add it if you trust it"
+        f"custom code of {base} is neither copied nor run: auto_map in config.json, modeling_mine.py; add it if you trust it"
     ]
 
 

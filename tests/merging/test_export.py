@@ -22,6 +22,8 @@ from cmmlib import ContinualMerger
 
 from ..helpers.models import GOLDEN
 
+pytestmark = pytest.mark.filterwarnings("ignore:custom code of")  # the base holds some
+
 OLDER = os.environ.get("CMMLIB_TRANSFORMERS4")
 
 SCRIPT = """

@@ -9,6 +9,8 @@ import pytest
 from cmmlib import ContinualMerger
 from cmmlib.merging.model_card import shown
 
+pytestmark = pytest.mark.filterwarnings("ignore:custom code of")  # the base holds some
+
 
 def test_names_do_not_break_the_card(whole_folders: tuple, tmp_path: Path):
     merger = ContinualMerger(whole_folders[0], "weight_average").add(whole_folders[1][0], name="a|b\n---\n<script>`x`")

@@ -13,7 +13,7 @@ from cmmlib import ContinualMerger
 from ..helpers.models import STATE
 
 
-@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool, torch.float8_e4m3fn])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool])
 def test_quantised_files_are_refused_with_the_way_out(dtype: torch.dtype, tmp_path: Path):
     save_file({"a": torch.zeros(2).to(dtype)}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=r"model\.safetensors: 'a' has weights in .*Dequantise"):
@@ -26,7 +26,7 @@ def test_only_unquantised_floats_are_weights(dtype: torch.dtype):
         ContinualMerger({"w": torch.zeros(2).to(dtype)}, "weight_average")
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00", b"", b"[1]", b"null", b'"clip"'])
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00", b"[1]", b"null", b'"clip"'])
 def test_a_damaged_configuration_is_named(content: bytes, tmp_path: Path):
     save_file(STATE, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_bytes(content)
