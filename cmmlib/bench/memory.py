@@ -59,7 +59,7 @@ def main() -> None:
         rows.append((f"add {number}", *measured(*cmm, "add", str(state), str(root / "model"), "--name", f"model {number}")))
         print(json.dumps(rows[-1]), flush=True)
     rows.append(("export", *measured(*cmm, "export", str(state), str(root / f"out-{arguments.method}"))))
-    print(f"\n{'':12}  peak MB  CPU s  seconds")
+    print(f"\n{'':12}  peak MiB CPU s  seconds")
     print("\n".join(f"{what:12}  {peak:7.0f}  {cpu:5.1f}  {seconds:7.1f}" for what, peak, cpu, seconds in rows))
 
 

@@ -120,18 +120,19 @@ def write_images(folder: Path, suite: Suite, task: str, processor: CLIPImageProc
 def prepared(images: Dataset, processor: CLIPImageProcessorPil, workers: int) -> Iterator[np.ndarray]:
     """Preprocessed images in order, uint8 [at most CHUNK, 3, h, w] at a time.
 
-    Threads suffice, because decoding and resizing release the interpreter lock.  Where an image has another shape than
-    the first of its chunk, the chunk is that image alone, for `write_images` to refuse.
+    Threads suffice, because decoding and resizing release the interpreter lock.  Where images of one chunk differ in shape
+    they come one by one, for `write_images` to refuse the odd one.
     """
 
-    def prepare(start: int) -> np.ndarray:
+    def prepare(start: int) -> list[np.ndarray]:
         stop = min(start + CHUNK, len(images))
         found = [shaped(images[i]["image"], processor) for i in range(start, stop)]  # one decoded image at a time
-        other = next((image for image in found if image.shape != found[0].shape), None)
-        return np.stack(found) if other is None else other[None]
+        alike = len({image.shape for image in found}) == 1
+        return [np.stack(found)] if alike else [image[None] for image in found]
 
     with ThreadPoolExecutor(workers) as pool:
-        yield from in_order(pool, prepare, range(0, len(images), CHUNK), 2 * workers + 1)
+        for chunks in in_order(pool, prepare, range(0, len(images), CHUNK), 2 * workers + 1):
+            yield from chunks
 
 
 def open_images(folder: Path) -> ImageFiles:

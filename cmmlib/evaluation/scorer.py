@@ -190,7 +190,11 @@ class ZeroShotScorer:
         return [torch.cat(labels).cpu() for labels in predicted]
 
     def _task(self, name: str) -> Task:
-        return next(task for task in self.suite.tasks if task.name == name)
+        found = next((task for task in self.suite.tasks if task.name == name), None)
+        if found is None:
+            names = ", ".join(task.name for task in self.suite.tasks)
+            raise ValueError(f"suite {self.suite.name!r} has no task {name!r}; it has {names}")
+        return found
 
     def _head(self, task: str) -> Tensor:
         """Class embeddings, float32 (classes, projection); see `cmmlib.evaluation.heads`."""

@@ -96,7 +96,7 @@ def _file_name(model: Model) -> str:
         return ""
     path = Path(model)
     stem = path.name.removesuffix(".safetensors").removesuffix(".bin")
-    return path.resolve().parent.name if stem != path.name and stem in ("model", "pytorch_model") else stem
+    return path.absolute().parent.name if stem != path.name and stem in ("model", "pytorch_model") else stem
 
 
 class Examined(NamedTuple):

@@ -32,9 +32,10 @@ def history_frame(standing: Standing) -> pd.DataFrame:
     """One row per model, indexed by ``step`` from 1; see `cmmlib.ContinualMerger.history` for the columns."""
     import pandas as pd
 
-    rows: list[dict[str, Any]] = [
-        {"name": model["name"], **model["history"], "left_out": model.get("left_out", 0)} for model in standing.models
-    ]
     columns = ["name", "task_vector_norm", "merged_norm", "read_seconds", "merge_seconds", "left_out"]
+    rows: list[dict[str, Any]] = [
+        {**dict.fromkeys(columns), "name": model["name"], "left_out": model.get("left_out", 0), **model["history"]}
+        for model in standing.models
+    ]
     frame = pd.DataFrame(rows, columns=columns if not rows else None)
     return frame.set_axis(range(1, len(frame) + 1)).rename_axis("step")

@@ -113,6 +113,7 @@ def open_adapter(
         files=(*adapter.files, *base.files),
         folder=folder,
         module=None,
+        revision=None,
         identity=identity,
     )
 

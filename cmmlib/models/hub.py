@@ -202,7 +202,10 @@ def _explained(repo: str, revision: str | None, kind: str) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise OSError(errno.ENOSPC, f"{repo}: {error.strerror}: free some, or set HF_HOME to another disk") from None
-        reason = f"the download failed, try again ({type(error).__name__}: {error})"
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            reason = f"the hub cache cannot be written ({error}): set HF_HOME to a folder of yours"
+        else:
+            reason = f"the download failed, try again ({type(error).__name__}: {error})"
     except Exception as error:  # the network's own: requests', httpx' or httpx2', as huggingface_hub's version has it
         reason = f"the download failed, try again ({type(error).__name__}: {error})"
     raise FileNotFoundError(f"{repo}: {reason}")

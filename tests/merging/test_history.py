@@ -11,7 +11,7 @@ from cmmlib import ContinualMerger
 
 from ..helpers.models import METHODS, QUICK
 
-COLUMNS = ["name", "task_vector_norm", "merged_norm", "read_seconds", "merge_seconds"]
+COLUMNS = ["name", "task_vector_norm", "merged_norm", "read_seconds", "merge_seconds", "left_out"]
 OWN = {
     "opcm": ["lambda"],
     "dop": [
@@ -35,7 +35,7 @@ def test_history_has_a_row_per_model(method: str, toy: tuple, saved: Callable):
     merged = merger.merged(torch.float64)
     norm = sum((merged[k] - base[k].double()).square().sum() for k in base).sqrt().item()
     assert history["merged_norm"].iloc[-1] == pytest.approx(norm, rel=1e-6)
-    assert (history[["read_seconds", "merge_seconds"]] >= 0).all(axis=None)
+    assert (history[["read_seconds", "merge_seconds", "left_out"]] >= 0).all(axis=None)
     history["name"] = "changed"
     assert list(merger.history["name"]) == ["model_1", "cars", "svhn"], "a copy is handed out"
 

@@ -42,7 +42,7 @@ def test_an_earlier_state_says_of_itself_what_it_said(state: Path, golden: Path)
     merger.add(golden / "task2.safetensors")
     after = json.loads((state / "state.json").read_text())
     assert after["version"] == 2 and after["models"][:2] == before["models"]
-    changed = {"running", "running_norm", "models"}
+    changed = {"running", "running_norm", "models", "composition"}
     kept = upgraded(before)
     assert after.keys() == kept.keys()
     assert {key: after[key] for key in kept if key not in changed} == {key: kept[key] for key in kept if key not in changed}
