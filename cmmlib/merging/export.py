@@ -20,6 +20,7 @@ from ..models.dtypes import dtype_name
 from ..models.names import is_tower, stored_name
 from ..models.saving import write_shards
 from ..models.source import Source, require_floats
+from ..models.tensor_bytes import cast
 from .copied_files import copied_files, left_behind
 from .merged import merged_tensors
 from .model_card import model_card
@@ -112,7 +113,7 @@ def _tensors(
         for name in sorted(rest.names):
             tensor = rest.read(name)
             digest.update(name, tensor)
-            yield name, tensor.to(dtype or tensor.dtype)
+            yield name, cast(name, tensor, dtype or tensor.dtype)
         if recipe.recorded and digest.hexdigest() != recipe.rest_hash:
             raise recipe.wrong_base("another text tower")
     if (carried := recipe.base.carried) is not None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..models.content_hash import ContentHash
+from ..models.tensor_bytes import cast
 from .parameter_step import accumulated_of, context_of
 from .recipe import Recipe
 from .standing import Standing
@@ -39,7 +40,8 @@ def merged_tensors(
         keys: all names, as an iterable that shows progress, say.
 
     Raises:
-        ValueError: no model has been merged; at the end, where the merge is recorded, the base is not the recorded one.
+        ValueError: no model has been merged, or the dtype cannot hold a value; at the end, where the merge is recorded, the
+            base is not the recorded one.
     """
     if not standing.models:
         raise ValueError("no model has been merged yet: call add(model) first")
@@ -48,12 +50,13 @@ def merged_tensors(
         base = recipe.base.read(key)
         if recipe.recorded:
             digest.update(key, base)
-        merged = recipe.computed(base)
-        if key in recipe.units:
-            merged = merged + merged_task_vector(recipe, standing, key)
+        if key not in recipe.units:  # fixed, and perhaps infinite
+            yield key, base.to(dtype or base.dtype)
+            continue
+        merged = recipe.computed(base) + merged_task_vector(recipe, standing, key)
         if key.endswith("running_var"):  # a mean of variances, but for rounding
             merged = merged.clamp_min(0)
-        yield key, merged.to(base.device, dtype or base.dtype)
+        yield key, cast(recipe.base.names[key], merged, dtype or base.dtype).to(base.device)
     if recipe.recorded and digest.hexdigest() != recipe.base_hash:
         raise recipe.wrong_base("another content")
 

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..files import require_empty, write_flushed, written_whole
-from .dtypes import dtype_name
 from .names import canonical_names, stored_name
 from .safetensors_writer import Writer, header_room
 
@@ -24,7 +22,6 @@ def save_model(
 
     Raises:
         FileExistsError: the folder exists and is not empty.
-        ValueError: see `finite`.
     """
     folder = Path(folder)
     require_empty(folder)
@@ -33,7 +30,7 @@ def save_model(
         stored = {stored_name(name, names): tensors[key] for name, key in names.items()}
         with Writer(temporary / "model.safetensors", room=header_room(stored), metadata={"format": "pt"}) as writer:
             for name, tensor in stored.items():
-                writer.put(name, finite(name, tensor))
+                writer.put(name, tensor)
         if config is not None:
             (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     return folder
@@ -46,9 +43,6 @@ def write_shards(folder: Path, sizes: Mapping[str, int], tensors: Iterator[tuple
         sizes: name of each tensor → its bytes, in the order in which they come.
         tensors: the names and tensors; run to its end, so that what stands after the last one is done too.
         max_bytes: of one file, unless a single tensor has more.
-
-    Raises:
-        ValueError: see `finite`.
     """
     shards: list[list[str]] = [[]]
     filled = 0
@@ -63,26 +57,10 @@ def write_shards(folder: Path, sizes: Mapping[str, int], tensors: Iterator[tuple
         file = "model.safetensors" if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         with Writer(folder / file, room=header_room(names), metadata={"format": "pt"}) as writer:
             for _ in names:
-                name, tensor = next(tensors)
-                writer.put(name, finite(name, tensor))
+                writer.put(*next(tensors))
         where |= dict.fromkeys(names, file)
     if next(tensors, None) is not None:
         raise AssertionError("more tensors than planned")
     if len(shards) > 1:
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": where}
         write_flushed(folder / "model.safetensors.index.json", json.dumps(index, indent=2) + "\n")
-
-
-def finite(name: str, tensor: Tensor) -> Tensor:
-    """The tensor, if all its values are finite in its dtype.
-
-    Raises:
-        ValueError: infinity or NaN, as a cast to a narrower dtype leaves.
-    """
-    if tensor.dtype.is_floating_point and not torch.isfinite(tensor).all():
-        dtype = dtype_name(tensor.dtype)
-        raise ValueError(
-            f"{name!r} holds infinity or NaN as {dtype}, whose largest value is {torch.finfo(tensor.dtype).max:.6g}; "
-            "nothing was written. Choose a wider dtype: bfloat16, say, or float32"
-        )
-    return tensor

@@ -1,9 +1,11 @@
-"""The bytes of tensors, without a copy where there is no need for one."""
+"""The bytes of tensors, without a copy where there is no need for one, and casts that lose no value."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from .dtypes import dtype_name
 
 
 def bytes_in_place(tensor: Tensor) -> memoryview:
@@ -16,3 +18,18 @@ def bytes_in_place(tensor: Tensor) -> memoryview:
 def tensor_bytes(tensor: Tensor) -> memoryview:
     """The bytes of any tensor in row-major order."""
     return bytes_in_place(tensor.detach().cpu().contiguous())
+
+
+def cast(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The tensor in a float type that can hold its values.
+
+    Raises:
+        ValueError: infinity or NaN, as a cast to a narrower type leaves.
+    """
+    result = tensor.to(dtype)
+    if not torch.isfinite(result).all():
+        raise ValueError(
+            f"{name!r} holds infinity or NaN as {dtype_name(dtype)}, whose largest value is {torch.finfo(dtype).max:.6g}; "
+            "nothing was written. Choose a wider dtype: bfloat16, say, or float32"
+        )
+    return result

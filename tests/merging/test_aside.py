@@ -12,6 +12,7 @@ from torch import Tensor
 from cmmlib import ContinualMerger, merge
 
 from ..helpers.architectures import built, loaded, saved, tuned
+from ..helpers.models import read, same
 
 BASE = {"fc.weight": torch.eye(3), "norm.running_mean": torch.zeros(3), "norm.running_var": torch.ones(3)}
 COUNTER = {"norm.num_batches_tracked": torch.tensor(3)}
@@ -54,7 +55,7 @@ def test_a_merge_with_statistics_goes_on_from_its_folder(tmp_path: Path):
     assert merger.recipe.composition["averaged"] == 2
 
 
-def test_masks_counters_and_indices_are_carried_through():
+def test_masks_counters_and_indices_are_carried_through(tmp_path: Path):
     base = {**BASE, **COUNTER, **MASK}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -62,6 +63,10 @@ def test_masks_counters_and_indices_are_carried_through():
     merged = merger.merged()
     assert all(torch.equal(merged[name], base[name]) for name in (*COUNTER, *MASK))
     assert torch.equal(merged["fc.weight"], TUNED)
+    assert same(
+        read(merger.export(tmp_path / "out")),
+        {name: t for name, t in base.items() if t.is_floating_point()} | {"fc.weight": TUNED},
+    )
     assert merger.recipe.composition["carried"] == 3 and merger.history["left_out"].tolist() == [0]
 
 
