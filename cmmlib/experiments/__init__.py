@@ -7,6 +7,7 @@ from ..lazy import lazy_names
 if TYPE_CHECKING:
     from .arrival_cost import arrival_costs as arrival_costs
     from .distances import merge_distances as merge_distances
+    from .distances import traces_of_arrivals as traces_of_arrivals
     from .frames import accuracies as accuracies
     from .frames import reference_accuracies as reference_accuracies
     from .frames import trained_accuracies as trained_accuracies
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from .tuning import tuning_sweeps as tuning_sweeps
 
 _HOMES = {
-    "distances": "merge_distances",
+    "distances": "merge_distances traces_of_arrivals",
     "arrival_cost": "arrival_costs",
     "frames": "accuracies reference_accuracies trained_accuracies",
     "grid": "run_grid work_left",

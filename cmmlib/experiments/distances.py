@@ -1,4 +1,4 @@
-"""How far merged models are from the base, and what is kept between models."""
+"""How far merged models are from the base, what of each model is left in them, and what is kept between models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..analysis import geometry
+from ..merging.merge import merge
 from ..merging.merger import ContinualMerger
+from ..models.opening import open_model
 from ..suites.suite import Suite
 from .rows import published_rows
 
@@ -46,3 +49,32 @@ def kept_bytes(merger: ContinualMerger) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         merger.save(Path(scratch, "state"))
         return sum(file.stat().st_size for file in Path(scratch, "state").rglob("*") if file.is_file())
+
+
+def traces_of_arrivals(suite: Suite, backbone: str, labels: Sequence[str], order: Sequence[str]) -> pd.DataFrame:
+    """How much of each model is left in the merged one: the cosine of the merged task vector with each task vector.
+
+    Args:
+        suite, backbone: where the models are.
+        labels: rows of `published_rows`.
+        order: tasks in the order of merging.
+
+    Returns:
+        A row per label, a column per place in the order, from 1 (the first to arrive).
+
+    Raises:
+        KeyError: a label is not a published row.
+    """
+    models = [suite.checkpoint(backbone, task) for task in order]
+    base = open_model(suite.base(backbone))
+    found = {}
+    for label in labels:
+        method, params = published_rows(len(order))[label]
+        merged = open_model(merge(suite.base(backbone), models, method=method, **params))
+        sources = [merged, *map(open_model, models)]
+        products = sum(
+            geometry.inner_products([source.read(key).double() - base.read(key).double() for source in sources])
+            for key in base.shapes
+        )
+        found[label] = geometry.cosines(products)[0, 1:]
+    return pd.DataFrame(found, index=pd.RangeIndex(1, len(order) + 1, name="arrived as")).T

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import reprlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -68,6 +69,8 @@ EXAMPLES: dict[str, Any] = {
 }
 """Of each parameter a value of the right form; an empty mapping stands for any."""
 
+_CHECKED = "_parameters_checked"
+
 OPTIONAL = {"backbone", "zoo", "rows", "methods", "order_rows", "compare_rows", "out", "results", "jobs", "ray", "device"}
 """Those that may be None."""
 
@@ -101,7 +104,7 @@ OTHER_EXAMPLES: dict[str, dict[str, Any]] = {
 """Notebook → examples of parameters that have another form in it."""
 
 
-def check_parameters(values: Mapping[str, Any], notebook: str) -> None:
+def check_parameters(values: MutableMapping[str, Any], notebook: str) -> None:
     """Refuse parameters of a wrong form, and names of suites, backbones, methods and rows that do not exist.
 
     Args:
@@ -112,6 +115,9 @@ def check_parameters(values: Mapping[str, Any], notebook: str) -> None:
         ValueError: in one line what is wrong, and how papermill is given it right.
     """
     examples = EXAMPLES | OTHER_EXAMPLES.get(notebook, {})
+    if not values.get(_CHECKED):  # later cells make variables of their own
+        _require_known(values, NOTEBOOKS[notebook].split())
+    values[_CHECKED] = True
     names = [name for name in NOTEBOOKS[notebook].split() if values[name] is not None or name not in OPTIONAL]
     for name in names:
         if not _alike(values[name], examples[name]):
@@ -125,6 +131,17 @@ def check_parameters(values: Mapping[str, Any], notebook: str) -> None:
         given = values[name] if isinstance(values[name], list | tuple) else [values[name]]
         if name in choices and (unknown := [one for one in given if one not in choices[name]]):
             raise _refused(name, f"{unknown[0]!r} is unknown, known are {', '.join(choices[name])}", examples[name])
+
+
+def _require_known(values: Mapping[str, Any], known: Collection[str]) -> None:
+    """Refuse what papermill has injected and the notebook does not know; papermill itself only warns."""
+    plain = (bool, int, float, str, list, dict, type(None))
+    for name, value in values.items():
+        if name.startswith("_") or not name.islower() or name in known or not isinstance(value, plain):
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"its parameters are {', '.join(known)}"
+        raise ValueError(f"{name}: the notebook has no such parameter; {hint}")
 
 
 def _alike(value: Any, example: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from ..evaluation.scorer import ZeroShotScorer
@@ -40,6 +41,8 @@ def run_sequence(suite: Suite, backbone: str, run: Run, results: Store, scorer: 
         merger.add(suite.checkpoint(backbone, task), name=task)
         if step:  # the first model costs next to nothing
             done(run.label, 1, time.perf_counter() - start)
+        if step == 0:
+            _require_kept(merger, suite.checkpoint(backbone, task))
         if step in unfinished:
             # W0 + (W1 − W0) may differ from W1 in the last bit, and all methods share the individual models' scores
             alone = models[step].method == "individual"
@@ -87,6 +90,20 @@ def _score(
     for model, found in scores.items():
         results.put(model, found)
     done(SCORING, sum(score.images for found in scores.values() for score in found.values()), seconds)
+
+
+def _require_kept(merger: ContinualMerger, model: str) -> None:
+    """Raises ValueError if a method of the user's promises to return a single model unchanged, and does not."""
+    method = merger.method
+    if not method.keeps_first or method.step.__module__.startswith("cmmlib."):
+        return
+    merged, single = open_model(merger.merged()), open_model(model)
+    for name in single.names:
+        if not torch.allclose(merged.read(name), single.read(name), atol=1e-5):
+            raise ValueError(
+                f"method {method.name!r} declares keeps_first=True, but merging one model alone changes {name!r}: its "
+                "scores would be taken for the individual model's. Take keeps_first out"
+            )
 
 
 def _tensors_of(model: str) -> dict[str, Tensor]:

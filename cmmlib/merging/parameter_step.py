@@ -57,6 +57,13 @@ class ParameterStep:
         context = replace(inputs.context, base=inputs.base)
         result = self.method.step(accumulated, tau, context, **self.params)
         value, report = result if isinstance(result, tuple) else (result, {})
+        parts = [value] if not isinstance(value, dict) else list(value.values())
+        if not parts or not all(isinstance(part, Tensor) for part in parts):
+            kinds = ", ".join(sorted({type(part).__name__ for part in parts})) or "an empty dict"
+            raise TypeError(
+                f"method {self.method.name!r} returned {kinds} for {context.name!r}; expected a tensor or a dict of tensors "
+                "alone, or with a dict of numbers: value, {'quantity': number}"
+            )
         shape = tuple(value.shape) if isinstance(value, Tensor) else tuple(tau.shape)  # parts may have any shape
         finite = all(math.isfinite(square(part)) for part in tensors_of(value))  # isfinite().all() takes 20 times as long
         if shape != tuple(tau.shape) or not finite:

@@ -35,6 +35,8 @@ from typing import Annotated, Any, Literal
 
 from torch import Tensor
 
+from .sources import sources_of
+
 Kind = Literal["linear", "other", "free"]
 """``linear``: the 2-D weight of a linear layer, shaped (out, in).  ``free``: a parameter held by a module that
 has submodules (CLIP's ``class_embedding``), which the published code never visits.  ``other``: all else."""
@@ -50,8 +52,9 @@ class Context:
 
     Attributes:
         t: number of the model being merged, from 1; in ``finish`` and ``summary`` the number of models merged.
-        name: the parameter's name, without the ``vision_model.`` prefix.
-        kind: what sort of parameter it is.
+        name: the parameter's name, without the ``vision_model.`` prefix; of one that holds several layers with the layer's
+            number, as in ``mlp.experts.down_proj[3]``.
+        kind: what sort of parameter it is; only a method that declares ``layerwise=True`` is told, others see ``other``.
         mean_norm: mean of the task vectors' norms, each over all parameters; in a step, of the models before this one.
         running_norm: norm of what is accumulated, over all parameters; in a step, as it was before this model.
         survey: what the method's ``survey`` returned for this model.
@@ -146,8 +149,8 @@ class Method:
     def source_hash(self) -> str:
         """Hash of the code that decides the method's results; comments and docstrings do not count.
 
-        For a method of cmmlib that is its module and all of this package that it imports, but for this module. For one in
-        a module of the user's it is that module, for one in a notebook the method's own functions.
+        For a method of cmmlib that is its module and all of this package that it imports, but for this one. For one of the
+        user's it is all that its functions use but libraries (`cmmlib.methods.sources`).
 
         Raises:
             ValueError: Python cannot find the source, as with what is typed into a plain interpreter.
@@ -171,7 +174,8 @@ def method(function: Callable[..., Any] | None = None, *, name: str | None = Non
     Args:
         name: of the method. Default: that of the function.
         paper: link to its source.
-        options: other fields of `Method`.
+        options: other fields of `Method`: ``layerwise=True`` to be told which parameters are linear weights, ``finish``,
+            ``survey`` and ``summary`` (functions), ``order_free`` and ``keeps_first`` (promises that save scoring).
 
     Raises:
         ValueError: as in `register`.
@@ -207,7 +211,8 @@ def get_method(name: str) -> Method:
     try:
         return _METHODS[name]
     except (KeyError, TypeError):
-        raise ValueError(f"unknown method {name!r}; known are {', '.join(sorted(_METHODS))}") from None
+        known = ", ".join(sorted(_METHODS))
+        raise ValueError(f"unknown method {name!r}; known are {known} (import the module that registers yours)") from None
 
 
 def method_names() -> list[str]:
@@ -277,14 +282,12 @@ def _sources(method: Method) -> list[str]:
     """The sources that `Method.source_hash` covers."""
     package = __name__.rpartition(".")[0]
     if not method.step.__module__.startswith(package + "."):
-        functions = [method.step, method.survey, method.finish, method.summary]
-        pieces = functions if method.step.__module__ == "__main__" else [sys.modules[method.step.__module__]]
+        functions = (method.step, method.survey, method.finish, method.summary)
         try:
-            return [inspect.getsource(piece) for piece in pieces if piece is not None]
+            return sources_of(function for function in functions if function is not None)
         except OSError:
             raise ValueError(
-                f"the source of method {method.name!r} cannot be found, so its scores cannot be told from those of another "
-                "version; define it in a file or in a notebook cell"
+                f"the source of method {method.name!r} cannot be found; define it in a file or a cell"
             ) from None
     pending, seen = [method.step.__module__], []
     while pending:

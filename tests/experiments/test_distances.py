@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmmlib.experiments import merge_distances
+from cmmlib.experiments import merge_distances, traces_of_arrivals
 from cmmlib.suites import load_suite
 
 
@@ -26,3 +26,16 @@ def test_an_unknown_row_is_refused():
     suite = load_suite("mini")
     with pytest.raises(KeyError):
         merge_distances(suite, suite.backbones[0], ["nonsense"], [suite.task_names(1)])
+
+
+def test_what_is_left_of_each_model():
+    suite = load_suite("mini")
+    order = suite.task_names(3)
+    left = traces_of_arrivals(suite, suite.backbones[0], ["Weight average", "DOP-exact (balanced)"], order)
+    assert (
+        left.shape == (2, 3) and list(left.columns) == [1, 2, 3] and left.gt(0).all(axis=None) and left.lt(1).all(axis=None)
+    )
+    there = traces_of_arrivals(suite, suite.backbones[0], ["Weight average"], order[::-1])
+    np.testing.assert_allclose(there.loc["Weight average"], left.loc["Weight average"][::-1], atol=1e-6)
+    dop = left.loc["DOP-exact (balanced)"]
+    assert dop[3] > dop[1], "the newest weighs as much as all before it"

@@ -56,5 +56,8 @@ def history_curves(ax: Axes, history: pd.DataFrame, columns: Sequence[str]) -> A
     for column in columns:
         ax.plot(history.index, history[column], marker="o", label=column.replace("_", " "))
     count_axis(ax, "merged models")
-    ax.legend()
+    if len(columns) == 1:
+        ax.set_title(columns[0].replace("_", " "))
+    else:
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)  # beside the curves, not over them
     return ax

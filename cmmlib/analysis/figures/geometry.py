@@ -78,6 +78,6 @@ def aligned_shares(ax: Axes, steps: pd.DataFrame) -> Axes:
     for side, color, name in (("left", "#0072B2", "outputs, $U_r$"), ("right", "#D55E00", "inputs, $V_r$")):
         ax.plot(steps.index, 100 * steps[f"in_{side}"], marker="o", color=color, label=name)
         ax.plot(steps.index, 100 * steps[f"random_{side}"], "--", color=color, label="of a random direction")
-    ax.set(ylabel="within, of ‖τ‖² (%)")
+    ax.set(ylabel="‖τ‖² in the leading subspace (%)")
     count_axis(ax, "models merged before")
     return ax

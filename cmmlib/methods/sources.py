@@ -1,0 +1,94 @@
+"""The code that decides a method's results, so that scores of one version are not taken for those of another."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import sysconfig
+import types
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+_LIBRARIES = tuple({Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")})
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+
+def sources_of(functions: Iterable[Callable[..., Any]]) -> list[str]:
+    """The sources of functions and of all that they use: other functions, modules of the user's, constants.
+
+    What a function uses is told by the names in its code.  Libraries are not followed: their versions are on record
+    elsewhere.  Of a function in a module of the user's the whole module counts.
+
+    Raises:
+        OSError: Python cannot find a source, as with what is typed into a plain interpreter.
+    """
+    seen: dict[int, object] = {}
+    found: list[str] = []
+    pending: list[tuple[str, object]] = [(function.__qualname__, function) for function in functions]
+    while pending:
+        name, value = pending.pop()
+        if id(value) in seen and not isinstance(value, _PLAIN):
+            continue
+        seen[id(value)] = value
+        if isinstance(value, types.ModuleType):
+            if _of_the_user(value):
+                found.append(inspect.getsource(value))
+                pending += vars(value).items()
+        elif isinstance(value, types.FunctionType | type):
+            if _of_the_user(sys.modules.get(value.__module__)):
+                main = value.__module__ == "__main__"
+                found.append(inspect.getsource(value if main else sys.modules[value.__module__]))
+                pending += _used(value)
+        elif (text := _constant(value)) is not None and not name.startswith("__"):
+            found.append(f"{name} = {text}")
+    return sorted(set(found))
+
+
+def _of_the_user(module: types.ModuleType | None) -> bool:
+    """Whether a module is neither a library's nor cmmlib's own."""
+    if module is None or module.__name__.partition(".")[0] == __name__.partition(".")[0]:
+        return False
+    if module.__name__ == "__main__":
+        return True
+    file = getattr(module, "__file__", None)
+    return file is not None and not any(Path(file).resolve().is_relative_to(place) for place in _LIBRARIES)
+
+
+def _used(value: object) -> Iterator[tuple[str, object]]:
+    """What a function, or a class's functions, have by name from outside."""
+    if isinstance(value, type):
+        for each in vars(value).values():
+            if isinstance(each, types.FunctionType):
+                yield from _used(each)
+        return
+    if not isinstance(value, types.FunctionType):
+        return
+    for name in sorted(_names(value.__code__)):
+        if name in value.__globals__:
+            yield name, value.__globals__[name]
+    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+        yield name, cell.cell_contents
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return {*code.co_names}.union(*map(_names, inner))
+
+
+def _constant(value: object) -> str | None:
+    """A constant as a text that tells it from others; None for what has none."""
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    if isinstance(value, Tensor):
+        return f"{value.dtype} {value.tolist()}"
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = [_constant(part) for part in value]
+        ordered = parts if isinstance(value, list | tuple) else sorted(part or "" for part in parts)
+        return None if None in parts else f"{type(value).__name__} {ordered}"
+    if isinstance(value, dict):
+        parts = [_constant(part) for item in value.items() for part in item]
+        return None if None in parts else f"dict {parts}"
+    return None
