@@ -188,7 +188,8 @@ def require_space(folder: Path, needed: int) -> None:
 def require_empty(folder: Path) -> None:
     """Raise FileExistsError unless ``folder`` does not exist or is an empty folder."""
     if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not empty; choose another name or remove it")
+        what = "and is not empty" if folder.is_dir() else "and is a file, where a folder is to be made"
+        raise FileExistsError(f"{folder} exists {what}; choose another name or remove it")
 
 
 def behind_link(folder: Path) -> Path:

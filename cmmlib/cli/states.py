@@ -97,7 +97,15 @@ def _exported(merger: ContinualMerger, arguments: argparse.Namespace) -> Result:
     limit = int(arguments.max_shard_gb * 1e9)
     folder = merger.export(arguments.out, dtype=dtype, whole=arguments.whole, max_shard_bytes=limit)
     files = sorted(path.name for path in folder.iterdir())
-    return {"folder": str(folder), "models": len(merger), "files": files}
+    return {
+        "folder": str(folder),
+        "models": len(merger),
+        "files": files,
+        "method": merger.method.name,
+        "parameters": dict(merger.params),
+        "composition": merger.recipe.composition,
+        "merged": [{"name": m["name"], "left_out": m.get("left_out", 0), **m["history"]} for m in merger.standing.models],
+    }
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:

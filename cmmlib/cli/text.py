@@ -14,7 +14,12 @@ def as_text(command: str, result: dict[str, Any]) -> str:
     if command == "add":
         return f"merged model {result['number']}, {result['name']!r}: ‖τ‖ = {result['task_vector_norm']:.6g}"
     if command in ("export", "merge"):
-        return f"{result['models']} models merged: {result['folder']} ({', '.join(result['files'])})"
+        parameters = ", ".join(f"{key}={json.dumps(value)}" for key, value in result["parameters"].items())
+        norms = ", ".join(f"{_printable(m['name'])} (‖τ‖ = {m['task_vector_norm']:.4g})" for m in result["merged"])
+        return (
+            f"{result['models']} models merged: {result['folder']} ({', '.join(result['files'])})\n"
+            f"method  {result['method']}({parameters})\nlayers  {composed(result['composition'])}\nmodels  {norms}"
+        )
     return _state(result)
 
 

@@ -150,7 +150,7 @@ def examine(recipe: Recipe, source: Source, read: Read, keys: Iterable[str]) -> 
             base_squares.append(square(w0))
     norm = math.sqrt(math.fsum(squares))
     if norm == 0:
-        raise ValueError(f"{source.label} equals the base {base.label}: there is nothing to merge")
+        raise ValueError(f"{source.label} equals the base {base.label.removeprefix('base ')}: there is nothing to merge")
     found = base_hash.hexdigest() if hash_base else None
     if recipe.base_hash is not None and found not in (None, recipe.base_hash):
         raise recipe.wrong_base("another content")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from ..models.settings import differing_classes, differing_settings
 from ..models.source import Source
 from .parameter_step import square
 
@@ -17,11 +18,11 @@ class Aside(NamedTuple):
     """What is said of it.
 
     Attributes:
-        said: one sentence for each sort.
+        said: sort and sentence.
         left_out: how many of the model's tensors take no part in the merged model.
     """
 
-    said: tuple[str, ...] = ()
+    said: tuple[tuple[str, str], ...] = ()
     left_out: int = 0
 
 
@@ -31,29 +32,44 @@ def aside_of(base: Source, source: Source, averaged: Iterable[str]) -> Aside:
     Args:
         averaged: the statistics of BatchNorm that differ from the base's.
     """
-    said = []
+    said = {}
     if averaged := sorted(averaged):
-        said.append(
-            f"statistics of BatchNorm ({_some(averaged)}) are averaged over the models; recompute them on data of the "
-            "tasks, if there is any"
+        said["averaged"] = (
+            f"statistics of BatchNorm ({_some(averaged)}) are averaged over the models, and counts of batches stay the "
+            "base's; recompute both on data of the tasks, if there is any"
         )
     differing, unknown = _carried(base, source)
     if differing:
-        said.append(f"counters, masks or indices that differ from the base's ({_some(differing)}) stay the base's")
+        said["carried"] = f"counters, masks or indices that differ from the base's ({_some(differing)}) stay the base's"
     if unknown:
-        said.append(f"buffers that the base has not ({_some(unknown)}) are left out")
+        said["unknown"] = f"buffers that the base has not ({_some(unknown)}) are left out"
     rest = _rest(base, source.rest) if source.rest is not None else 0
     if rest and base.rest is None:
-        said.append(f"of a whole CLIP model only the vision tower is merged; {rest} other tensors are left out")
+        said["rest"] = f"of a whole CLIP model only the vision tower is merged; {rest} other tensors are left out"
     elif rest and source.rest is not None and base.rest is not None:
-        said.append(_of_tuned(base.rest, source.rest))
-    return Aside(tuple(said), len(differing) + len(unknown) + rest)
+        said["rest"] = _of_tuned(base.rest, source.rest)
+    ours, theirs = base.config, source.config
+    if settings := differing_settings(ours, theirs):
+        more = f" and {len(settings) - 3} more" if len(settings) > 3 else ""
+        said["settings"] = (
+            f"its config.json sets {', '.join(settings[:3])}{more}, and the merged model has the base's; weights that were "
+            "trained with other settings hardly fit"
+        )
+    if classes := differing_classes(ours, theirs):
+        said["classes"] = classes
+    return Aside(tuple(said.items()), len(differing) + len(unknown) + rest)
 
 
-def warn_of(source: Source, aside: Aside) -> None:
-    """Warns of all that is not merged as a weight; called by what the user calls."""
-    for what in aside.said:
-        warnings.warn(f"{source.label}: {what}", stacklevel=3)
+def warn_of(source: Source, aside: Aside, once: set[str]) -> None:
+    """Warns of all that is not merged as a weight; called by what the user calls.
+
+    Args:
+        once: what has been said of an earlier model and holds for all; it grows.
+    """
+    for sort, what in aside.said:
+        if sort not in once:
+            warnings.warn(f"{source.label}: {what}", stacklevel=3)
+        once |= {sort} & {"averaged"}
 
 
 def _some(names: Iterable[str]) -> str:
@@ -70,7 +86,7 @@ def _carried(base: Source, source: Source) -> tuple[list[str], list[str]]:
     unknown = [n for n in theirs.names if (ours is None or n not in ours.names) and not n.endswith("position_ids")]
     if ours is None:
         return [], unknown
-    shared = [name for name in theirs.names if name in ours.names]
+    shared = [name for name in theirs.names if name in ours.names and not name.endswith("num_batches_tracked")]
     return [name for name in shared if not torch.equal(ours.read(name), theirs.read(name))], unknown
 
 
@@ -94,5 +110,5 @@ def _of_tuned(ours: Source, theirs: Source) -> str:
     norm = math.sqrt(math.fsum(value for value in changed.values() if math.isfinite(value)))
     return (
         f"its text tower or projections differ from the base's ({_some(changed)}; norm of the difference {norm:.4g}) and "
-        "are left out: only the vision tower is merged"
+        "are left out: only the vision tower is merged, and an export with whole=True (--whole) has the base's text tower"
     )

@@ -67,6 +67,9 @@ def export_model(
             write_flushed(temporary / "config.json", json.dumps(_exported(config, dtype), indent=2) + "\n")
         copied.copy_to(temporary)
         write_flushed(temporary / "README.md", model_card(on_record(recipe), standing, whole=whole))
+    if config is None or "model_type" not in config:
+        missing = "no config.json" if config is None else "no model_type in its config.json"
+        warnings.warn(f"{base.label} has {missing}: from_pretrained does not open {folder} as it is", stacklevel=3)
     if message := left_behind(base, copied.left, config):
         warnings.warn(message, stacklevel=3)
     return folder

@@ -23,7 +23,7 @@ from .layer_map import LayerMap, layer_map_of
 from .merged import merged_model, step_folder
 from .model_step import Started, merge_model
 from .progress import each_of
-from .recipe import Recipe, new_recipe
+from .recipe import Recipe, new_recipe, warn_if_hardly_linear
 from .standing import Standing
 from .state_folder import StateFolder
 from .state_record import warn_of_other_code
@@ -95,6 +95,7 @@ class ContinualMerger:
             linear=linear,
             revision=revision,
         )
+        warn_if_hardly_linear(recipe)
         self._hold(
             recipe, Standing(), InMemoryHome(), progress, layer_map, Path(save_every_step) if save_every_step else None
         )
@@ -112,6 +113,7 @@ class ContinualMerger:
         self._each = each_of(recipe.keys, shown=progress)
         self._layer_map = layer_map
         self._save_every_step = save_every_step
+        self._said: set[str] = set()
 
     def __len__(self) -> int:
         """Number of models merged so far."""
@@ -189,7 +191,7 @@ class ContinualMerger:
             if recipe.recorded and not allow_repeat:
                 require_new(arrival.source, examined, self.standing)
             warn_if_implausible(arrival.source, recipe.base, examined)
-            warn_of(arrival.source, examined.aside)
+            warn_of(arrival.source, examined.aside, self._said)
             apply = layer_map_of(recipe, self._layer_map, self.home.layers_at_once)
             draft = self.home.draft(recipe, self.standing)
             try:
@@ -285,6 +287,10 @@ class ContinualMerger:
 
         Args:
             dtype: of the tensors; default: each as in the base.
+
+        Returns:
+            The names are the base's own: those of its file, or of its ``state_dict`` where it was given as a module.  For a
+            module out of a folder, `export` and ``from_pretrained``.
 
         Raises:
             ValueError: no model has been added.

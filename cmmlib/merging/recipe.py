@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -220,6 +221,21 @@ def computing_device(device: str | torch.device | None) -> torch.device:
     if place.type == "mps":
         raise ValueError("device: MPS has no float64, which the factorisations need; merge on the CPU (device=None)")
     return place
+
+
+HARDLY_LINEAR = 0.2
+"""The share of all weights in linear layers below which a layerwise method hardly does what it is for."""
+
+
+def warn_if_hardly_linear(recipe: Recipe) -> None:
+    """Warns where a method that treats linear layers apart finds few; called by what the user calls."""
+    composition = recipe.composition
+    if recipe.method.layerwise and composition["linear_share"] < HARDLY_LINEAR:
+        warnings.warn(
+            f"{recipe.base.label}: method {recipe.method.name!r} treats linear layers apart, and here they hold only "
+            f"{100 * composition['linear_share']:.1f} % of all weights; all else (convolutions) is merged entry by entry",
+            stacklevel=3,
+        )
 
 
 def hashed(recipe: Recipe, *, rest: bool = False) -> Recipe:

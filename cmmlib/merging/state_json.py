@@ -72,7 +72,8 @@ def composed(composition: Mapping[str, Any]) -> str:
     parts = [f"{composition['parameters']} parameters"]
     if composition["linear_layers"]:
         share = f"{100 * composition['linear_share']:.1f} % of all weights"
-        parts = [f"{composition['linear_layers']} linear layers with {share}, in {parts[0]}"]
+        layers = f"{composition['linear_layers']} linear layer{'s' if composition['linear_layers'] > 1 else ''}"
+        parts = [f"{layers} with {share}, in {parts[0]}"]
     for key, what in (
         ("averaged", "statistics averaged"),
         ("carried", "tensors carried over from the base"),

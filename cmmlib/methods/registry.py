@@ -24,7 +24,6 @@ import hashlib
 import inspect
 import math
 import numbers
-import sys
 import textwrap
 import types
 import typing
@@ -35,7 +34,7 @@ from typing import Annotated, Any, Literal
 
 from torch import Tensor
 
-from .sources import sources_of
+from .sources import package_sources, sources_of
 
 Kind = Literal["linear", "other", "free"]
 """``linear``: the 2-D weight of a linear layer, shaped (out, in).  ``free``: a parameter held by a module that
@@ -280,23 +279,13 @@ def _canonical(value: Any, hint: Any) -> Any:
 
 def _sources(method: Method) -> list[str]:
     """The sources that `Method.source_hash` covers."""
-    package = __name__.rpartition(".")[0]
-    if not method.step.__module__.startswith(package + "."):
-        functions = (method.step, method.survey, method.finish, method.summary)
-        try:
-            return sources_of(function for function in functions if function is not None)
-        except OSError:
-            raise ValueError(
-                f"the source of method {method.name!r} cannot be found; define it in a file or a cell"
-            ) from None
-    pending, seen = [method.step.__module__], []
-    while pending:
-        module = pending.pop()
-        if module in seen or module == __name__:
-            continue
-        seen.append(module)
-        for value in vars(sys.modules[module]).values():
-            origin = getattr(value, "__module__", None) or ""
-            if callable(value) and origin.startswith(package + "."):
-                pending.append(origin)
-    return [inspect.getsource(sys.modules[module]) for module in sorted(seen)]
+    if _is_ours(method.step):
+        return package_sources(method.step.__module__, without=__name__)
+    functions = (method.step, method.survey, method.finish, method.summary)
+    try:
+        return sources_of(function for function in functions if function is not None)
+    except OSError:
+        raise ValueError(
+            f"the source of method {method.name!r} cannot be found, so its scores cannot be told from those of another "
+            "version; define it in a file or in a notebook cell"
+        ) from None

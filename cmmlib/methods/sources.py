@@ -16,6 +16,26 @@ _LIBRARIES = tuple({Path(sysconfig.get_path(name)).resolve() for name in ("stdli
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
+def package_sources(module: str, *, without: str) -> list[str]:
+    """The sources of a module of this package, and of all of the package that it imports.
+
+    Args:
+        without: a module that does not count.
+    """
+    package = __name__.rpartition(".")[0]
+    pending, seen = [module], []
+    while pending:
+        name = pending.pop()
+        if name in seen or name == without:
+            continue
+        seen.append(name)
+        for value in vars(sys.modules[name]).values():
+            origin = getattr(value, "__module__", None) or ""
+            if callable(value) and origin.startswith(package + "."):
+                pending.append(origin)
+    return [inspect.getsource(sys.modules[name]) for name in sorted(seen)]
+
+
 def sources_of(functions: Iterable[Callable[..., Any]]) -> list[str]:
     """The sources of functions and of all that they use: other functions, modules of the user's, constants.
 

@@ -79,8 +79,8 @@ def _of_config(config: Mapping[str, Any], folder: Path | None) -> Architecture:
     if not isinstance(kind, str) or (kind != "clip_vision_model" and kind not in transformers.CONFIG_MAPPING):
         unknown = f"a model_type that transformers {transformers.__version__} does not know, {str(kind)[:40]!r}"
         raise ValueError(
-            f"{folder}/config.json does not describe a model that can be built: it has "
-            f"{unknown if kind else 'no model_type'}; say which parameters are linear: linear=['*.proj.weight', …]"
+            f"{folder}/config.json does not describe a model that can be built: it has {unknown if kind else 'no type'}"
+            " (model_type); say which parameters are linear: linear=['*.proj.weight', …], or --linear"
         )
     try:
         named = [getattr(transformers, str(name), None) for name in config.get("architectures") or []]
@@ -95,7 +95,7 @@ def _of_config(config: Mapping[str, Any], folder: Path | None) -> Architecture:
     except Exception as error:  # whatever a stranger's config makes transformers raise
         raise ValueError(
             f"{folder}/config.json does not describe a model that transformers {transformers.__version__} can build "
-            f"({type(error).__name__}: {error}); say which parameters are linear: linear=['*.proj.weight', …]"
+            f"({type(error).__name__}: {error}); say which parameters are linear: linear=['*.proj.weight', …], or --linear"
         ) from None
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 _FLAX_OR_TF = "load them with transformers 4 (from_pretrained with {}=True) and save them with save_pretrained"
 _SAVE = "write its tensors with safetensors.torch.save_file"
+_RENAME = "if it holds a state dict and nothing else, give it a name that ends in .bin: it is read without running code"
 FOREIGN = {
     ".gguf": ("GGUF weights (llama.cpp), mostly quantised", "use the safetensors model that they were made from"),
-    ".pt": ("a PyTorch pickle", f"load it with torch.load(…, weights_only=True) and {_SAVE}"),
-    ".pth": ("a PyTorch pickle", f"load it with torch.load(…, weights_only=True) and {_SAVE}"),
+    ".pt": ("a PyTorch pickle", _RENAME),
+    ".pth": ("a PyTorch pickle", _RENAME),
     ".ckpt": ("a training checkpoint (PyTorch Lightning or TensorFlow)", f"load it with what wrote it and {_SAVE}"),
     ".h5": ("TensorFlow weights", _FLAX_OR_TF.format("from_tf")),
     ".msgpack": ("Flax weights", _FLAX_OR_TF.format("from_flax")),

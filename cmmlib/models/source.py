@@ -153,7 +153,9 @@ def source_of_tensors(tensors: Mapping[str, Tensor], label: str, *, ties: bool =
     first: dict[tuple[Any, ...], str] = {}
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise TypeError(f"{label}: {name!r} is a {type(tensor).__name__}; expected names (str) and tensors")
+            state = isinstance(tensor, Mapping) and name in ("model", "state_dict", "module", "model_state_dict")
+            way = f"; it is a trainer's checkpoint: save its {name!r} alone (a state dict)" if state else ""
+            raise TypeError(f"{label}: {name!r} is a {type(tensor).__name__}; expected names (str) and tensors{way}")
         if tensor.is_meta:
             raise ValueError(f"{label}: {name!r} is on the meta device, without values; load the weights first")
         if ties and tensor.numel() and tensor.layout is torch.strided:

@@ -39,7 +39,7 @@ def layers_of(base: Source, architecture: Architecture | None, linear: Sequence[
             f"{base.label}: cannot tell whether {undecided[0]!r} is the weight of a linear layer"
             + (f" (nor {len(undecided) - 1} more)" if len(undecided) > 1 else "")
             + ". Give the base as an nn.Module, or as a folder with the config.json of its architecture, or say which are "
-            "linear: linear=['*.proj.weight', …]"
+            "linear: linear=['*.proj.weight', …], or --linear"
         )
     return {name: known.get(name, Layer()) for name in base.shapes}
 

@@ -21,7 +21,7 @@ FAULTS = {
     "nan": r"'fc\.weight' holds NaN or infinity; the checkpoint is broken",
     "inf": r"'fc\.weight' holds NaN or infinity; the checkpoint is broken",
     "integer": r"'fc\.weight' has weights in int8, which cannot be merged.*Dequantise",
-    "same": r"equals the base base.*nothing to merge",
+    "same": r"equals the base .*nothing to merge",
 }
 
 

@@ -15,7 +15,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 +
 
 KINDS = [
     ("model-Q4_K_M.gguf", r"GGUF weights \(llama\.cpp\), mostly quantised: use the safetensors model"),
-    ("model.pt", r"a PyTorch pickle: load it with torch\.load\(…, weights_only=True\)"),
+    ("model.pt", r"a PyTorch pickle: if it holds a state dict and nothing else, give it a name that ends in \.bin"),
     ("model.pth", "a PyTorch pickle"),
     ("epoch=3.ckpt", r"a training checkpoint \(PyTorch Lightning or TensorFlow\)"),
     ("tf_model.h5", r"TensorFlow weights: load them with transformers 4 \(from_pretrained with from_tf=True\)"),
