@@ -16,7 +16,7 @@ from torch import Tensor
 from ..methods import Kind, Method, get_method
 from ..models.architecture import Architecture, architecture_of
 from ..models.content_hash import DIGESTS, content_hash
-from ..models.layers import Layer
+from ..models.layers import Layer, LayerKind
 from ..models.names import is_tower
 from ..models.opening import open_model
 from ..models.source import Model, Source, require_floats
@@ -92,8 +92,14 @@ class Recipe:
     @cached_property
     def kinds(self) -> dict[str, Kind]:
         """The kind of every parameter that a method sees, by canonical name."""
-        seen = {key: self.layers[key].kind for key in self.keys}
-        return {key: kind for key, kind in seen.items() if kind not in ("statistic", "fixed")}  # type: ignore[misc]
+        as_methods_know: dict[LayerKind, Kind] = {
+            "linear": "linear",
+            "free": "free",
+            "other": "other",
+            "convolution": "other",
+        }
+        kinds = {key: as_methods_know.get(self.layers[key].kind) for key in self.keys}
+        return {key: kind for key, kind in kinds.items() if kind is not None}
 
     @property
     def composition(self) -> dict[str, int | float]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 FORMAT, VERSION = "cmmlib state", 2
-KINDS = ("linear", "free", "statistic", "fixed")
+KINDS = ("linear", "free", "convolution", "statistic", "fixed")
 GENERATION = re.compile(r"running-[1-9][0-9]{0,8}\.safetensors")
 
 
@@ -94,7 +94,7 @@ def upgraded(record: Any) -> Any:
     return record | {
         "version": VERSION,
         "hash_scheme": "stream",
-        "layers": known | {"statistic": [], "fixed": [], "stored": stored},
+        "layers": known | {"convolution": [], "statistic": [], "fixed": [], "stored": stored},
         "composition": None,  # which nobody counted
         "ties_apart": True,  # weights that the base's file holds twice were two parameters
     }

@@ -109,6 +109,8 @@ def _of_parameter(module: nn.Module, key: str, value: torch.Tensor) -> Layer:
     name = type(module).__name__
     if isinstance(module, nn.Linear) and key == "weight":
         return Layer("linear")
+    if isinstance(module, nn.modules.conv._ConvNd) and key == "weight":
+        return Layer("convolution")
     if name == "Conv1D" and key == "weight":
         return Layer("linear", transposed=True)
     if isinstance(module, nn.MultiheadAttention) and key.endswith("proj_weight"):

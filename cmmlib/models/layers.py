@@ -10,9 +10,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-LayerKind = Literal["linear", "free", "other", "statistic", "fixed"]
-"""``linear``, ``free`` and ``other`` as methods know them (`cmmlib.methods.Kind`).  Two never reach a method: a
-``statistic`` of BatchNorm is averaged over the models, a ``fixed`` tensor (a mask with −inf) stays the base's."""
+LayerKind = Literal["linear", "free", "other", "convolution", "statistic", "fixed"]
+"""``linear``, ``free`` and ``other`` as methods know them (`cmmlib.methods.Kind`).  The weight of a ``convolution`` is
+``other`` to them, until one asks for it.  Two never reach a method: a ``statistic`` of BatchNorm is averaged over the
+models, a ``fixed`` tensor (a mask with −inf) stays the base's."""
 
 
 @dataclass(frozen=True)

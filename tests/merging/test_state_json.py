@@ -35,8 +35,8 @@ def test_what_is_missing_or_of_another_kind_is_named(key: str):
     [
         (lambda r: r["base"].pop("hash"), "'base' lacks its hash or source"),
         (lambda r: r["base"].update(source=7), "'base' lacks its hash or source"),
-        (lambda r: r["layers"].pop("free"), "'layers' is not linear, free, statistic, fixed"),
-        (lambda r: r["layers"].update(linear=[1]), "'layers' is not linear, free, statistic, fixed"),
+        (lambda r: r["layers"].pop("free"), "'layers' is not linear, free, convolution, statistic, fixed"),
+        (lambda r: r["layers"].update(linear=[1]), "'layers' is not linear, free, convolution, statistic, fixed"),
         (lambda r: r["layers"].pop("stored"), "'layers' does not say how they are stored"),
         (lambda r: r["layers"]["stored"].update(w={"rows": [2, -1]}), "'layers' says of 'w' what it cannot be"),
         (lambda r: r["layers"]["stored"].update(w={"transposed": 1}), "'layers' says of 'w' what it cannot be"),
@@ -66,7 +66,7 @@ def test_the_first_version_becomes_this_one():
     assert RECORD["layers"]["linear"] == FIRST_VERSION["layers"]["linear"]
     assert FIRST_VERSION["version"] == 1 and upgraded(RECORD) is RECORD
     broken = upgraded({**FIRST_VERSION, "layers": {"linear": []}})
-    assert fault_of(broken) == "'layers' is not linear, free, statistic, fixed"
+    assert fault_of(broken) == "'layers' is not linear, free, convolution, statistic, fixed"
 
 
 def test_generations_are_numbered_by_models():
