@@ -134,14 +134,13 @@ def check_parameters(values: MutableMapping[str, Any], notebook: str) -> None:
 
 
 def _require_known(values: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuse what papermill has injected and the notebook does not know; papermill itself only warns."""
+    """Refuse a misspelt parameter, of which papermill only warns; other names may be a reader's own, from a cell before."""
     plain = (bool, int, float, str, list, dict, type(None))
     for name, value in values.items():
         if name.startswith("_") or not name.islower() or name in known or not isinstance(value, plain):
             continue
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"its parameters are {', '.join(known)}"
-        raise ValueError(f"{name}: the notebook has no such parameter; {hint}")
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+            raise ValueError(f"{name}: the notebook has no such parameter; did you mean {near[0]!r}?")
 
 
 def _alike(value: Any, example: Any) -> bool:

@@ -88,3 +88,13 @@ def test_the_right_form_is_what_papermill_takes():
     shown = str(error.value).partition("-y ")[2]
     assert shown == "'{seeds: [40, 41]}'"
     check_parameters(defaults("02_main_table") | yaml.safe_load(ast.literal_eval(shown)), "02_main_table")
+
+
+def test_a_misspelt_parameter_is_refused_and_a_readers_own_names_are_not():
+    values = defaults("02_main_table")
+    check_parameters({**values, "fading": 0.3, "helper": len, "In": [], "_": 1}, "02_main_table")
+    with pytest.raises(ValueError, match="row: the notebook has no such parameter; did you mean 'rows'"):
+        check_parameters({**values, "row": {}}, "02_main_table")
+    checked = dict(values)
+    check_parameters(checked, "02_main_table")
+    check_parameters({**checked, "seed": 40}, "02_main_table")  # a later cell's, where the first is run again
