@@ -71,7 +71,8 @@ class TowerEmbedder:
         own = self.own
         if tensors is None:
             return own
-        names = canonical_names(tensors)
+        # indices, which a merged model carries along, are no parameters
+        names = {name: key for name, key in canonical_names(tensors).items() if tensors[key].is_floating_point()}
         if names.keys() != own.keys():
             missing, unexpected = sorted(own.keys() - names.keys()), sorted(names.keys() - own.keys())
             raise ValueError(
