@@ -34,6 +34,11 @@ def test_a_tower_that_does_not_fit_is_named(scorer, towers):
         scorer.score(tower | {key: torch.zeros(3)}, ["signs"])
 
 
+def test_indices_that_a_merged_model_carries_along_change_nothing(scorer, towers):
+    with_ids = towers["noise 1"] | {"vision_model.embeddings.position_ids": torch.arange(10)[None]}
+    assert torch.equal(scorer.predict(with_ids, "signs"), scorer.predict(towers["noise 1"], "signs"))
+
+
 def test_a_base_that_lacks_a_weight_is_an_error(suite, base, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(base, broken)
