@@ -58,8 +58,8 @@ def sources_of(functions: Iterable[Callable[..., Any]]) -> list[str]:
                 found.append(inspect.getsource(value))
                 pending += vars(value).items()
         elif isinstance(value, types.FunctionType | type):
-            if _of_the_user(sys.modules.get(value.__module__)):
-                main = value.__module__ == "__main__"
+            main = value.__module__ == "__main__"
+            if main or _of_the_user(sys.modules.get(value.__module__)):
                 found.append(inspect.getsource(value if main else sys.modules[value.__module__]))
                 pending += _used(value)
         elif (text := _constant(value)) is not None and not name.startswith("__"):
@@ -71,8 +71,6 @@ def _of_the_user(module: types.ModuleType | None) -> bool:
     """Whether a module is neither a library's nor cmmlib's own."""
     if module is None or module.__name__.partition(".")[0] == __name__.partition(".")[0]:
         return False
-    if module.__name__ == "__main__":
-        return True
     file = getattr(module, "__file__", None)
     return file is not None and not any(Path(file).resolve().is_relative_to(place) for place in _LIBRARIES)
 
