@@ -60,6 +60,8 @@ def sources_of(functions: Iterable[Callable[..., Any]]) -> list[str]:
         elif isinstance(value, types.FunctionType | type):
             main = value.__module__ == "__main__"
             if main or _of_the_user(sys.modules.get(value.__module__)):
+                if getattr(getattr(value, "__code__", None), "co_filename", "") in ("<string>", "<stdin>"):
+                    raise OSError("typed into an interpreter")  # where Python 3.13 may find the text of another program
                 found.append(inspect.getsource(value if main else sys.modules[value.__module__]))
                 pending += _used(value)
         elif (text := _constant(value)) is not None and not name.startswith("__"):
