@@ -43,11 +43,13 @@ def aside_of(base: Source, source: Source, averaged: Iterable[str]) -> Aside:
         said["carried"] = f"counters, masks or indices that differ from the base's ({_some(differing)}) stay the base's"
     if unknown:
         said["unknown"] = f"buffers that the base has not ({_some(unknown)}) are left out"
-    rest = _rest(base, source.rest) if source.rest is not None else 0
-    if rest and base.rest is None:
-        said["rest"] = f"of a whole CLIP model only the vision tower is merged; {rest} other tensors are left out"
-    elif rest and source.rest is not None and base.rest is not None:
-        said["rest"] = _of_tuned(base.rest, source.rest)
+    lost = 0
+    if source.rest is not None and base.rest is None:
+        lost = len(source.rest.names)
+        said["rest"] = f"of a whole CLIP model only the vision tower is merged; {lost} other tensors are left out"
+    elif source.rest is not None and base.rest is not None and (changed := _changed(base.rest, source.rest)):
+        lost = len(changed)
+        said["rest"] = _of_tuned(changed)
     ours, theirs = base.config, source.config
     if settings := differing_settings(ours, theirs):
         more = f" and {len(settings) - 3} more" if len(settings) > 3 else ""
@@ -57,7 +59,7 @@ def aside_of(base: Source, source: Source, averaged: Iterable[str]) -> Aside:
         )
     if classes := differing_classes(ours, theirs):
         said["classes"] = classes
-    return Aside(tuple(said.items()), len(differing) + len(unknown) + rest)
+    return Aside(tuple(said.items()), len(differing) + len(unknown) + lost)
 
 
 def warn_of(source: Source, aside: Aside, once: set[str]) -> None:
@@ -69,7 +71,8 @@ def warn_of(source: Source, aside: Aside, once: set[str]) -> None:
     for sort, what in aside.said:
         if sort not in once:
             warnings.warn(f"{source.label}: {what}", stacklevel=3)
-        once |= {sort} & {"averaged"}
+        if sort == "averaged":
+            once.add(sort)
 
 
 def _some(names: Iterable[str]) -> str:
@@ -90,11 +93,6 @@ def _carried(base: Source, source: Source) -> tuple[list[str], list[str]]:
     return [name for name in shared if not torch.equal(ours.read(name), theirs.read(name))], unknown
 
 
-def _rest(base: Source, rest: Source) -> int:
-    """How many tensors beside a CLIP model's vision tower are lost: those that are not the base's."""
-    return len(rest.names) if base.rest is None else len(_changed(base.rest, rest))
-
-
 def _changed(ours: Source, theirs: Source) -> dict[str, float]:
     """Name of every tensor that differs → the square of the difference; infinite where the base has none of that shape."""
     comparable = {name for name in theirs.names if ours.shapes.get(name) == theirs.shapes[name]}
@@ -105,8 +103,7 @@ def _changed(ours: Source, theirs: Source) -> dict[str, float]:
     return {name: value for name, value in squares.items() if value}
 
 
-def _of_tuned(ours: Source, theirs: Source) -> str:
-    changed = _changed(ours, theirs)
+def _of_tuned(changed: dict[str, float]) -> str:
     norm = math.sqrt(math.fsum(value for value in changed.values() if math.isfinite(value)))
     return (
         f"its text tower or projections differ from the base's ({_some(changed)}; norm of the difference {norm:.4g}) and "

@@ -12,14 +12,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..methods import Value
+from ..methods import Context, Value
+from ..methods.weight_average import weight_average
 from ..models.source import Source
 from .accumulated import Draft, tensors_of
 from .arrival import Arrival, Examined, TimedReading
 from .history import over_layers, without_nan
 from .layer_map import LayerMap
 from .merged import merged_task_vector
-from .parameter_step import Inputs, ParameterStep, Report, accumulated_of, context_of, mean_step, square
+from .parameter_step import Inputs, ParameterStep, Report, accumulated_of, context_of, square
 from .progress import Each
 from .recipe import Recipe
 from .standing import Standing
@@ -101,12 +102,12 @@ def _inputs(recipe: Recipe, standing: Standing, source: Source, read: TimedReadi
 
 def _averaged(recipe: Recipe, standing: Standing, source: Source, read: TimedReading) -> Iterator[tuple[str, Tensor]]:
     """The statistics of BatchNorm, which are averaged whatever the method."""
-    context = context_of(recipe, standing, len(standing.models) + 1)
-    for key in recipe.units.keys() - recipe.kinds.keys():
+    context = Context(len(standing.models) + 1)
+    for key in (key for key in recipe.units if key not in recipe.kinds):  # in the order of the keys, as all else
         old, new = (recipe.computed(read(model, key)) for model in (recipe.base, source))
         accumulated = accumulated_of(recipe, standing, key)
         assert accumulated is None or isinstance(accumulated, Tensor)
-        yield key, mean_step(torch.zeros_like(old) if accumulated is None else accumulated, new - old, context)
+        yield key, weight_average(torch.zeros_like(old) if accumulated is None else accumulated, new - old, context)
 
 
 class TaskVectorPairs:

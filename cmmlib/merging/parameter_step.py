@@ -34,11 +34,6 @@ class Inputs(NamedTuple):
     context: Context
 
 
-def mean_step(accumulated: Tensor, tau: Tensor, context: Context) -> Tensor:
-    """The step for statistics of BatchNorm, whatever the method: their mean over the models."""
-    return accumulated + (tau - accumulated) / context.t
-
-
 @dataclass(frozen=True)
 class ParameterStep:
     """A method with its hyper-parameters, as a function of `Inputs`; may be sent to another process."""

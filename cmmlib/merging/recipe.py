@@ -17,7 +17,7 @@ from ..methods import Kind, Method, get_method
 from ..models.architecture import Architecture, architecture_of
 from ..models.content_hash import DIGESTS, content_hash
 from ..models.layers import Layer, LayerKind
-from ..models.names import is_tower
+from ..models.names import is_tower, tower_config
 from ..models.opening import open_model
 from ..models.source import Model, Source, require_floats
 from ..models.stored_layers import layers_of, statistics_of
@@ -137,9 +137,7 @@ class Recipe:
     def config(self) -> dict[str, Any] | None:
         """The ``config.json`` of the merged model, where the base has one; of a CLIP model the vision tower's."""
         config = self.base.config
-        if config and config.get("model_type") == "clip" and is_tower(self.base.shapes):
-            config = {**config["vision_config"], "model_type": "clip_vision_model", "architectures": ["CLIPVisionModel"]}
-        return config
+        return tower_config(config) if config is not None and is_tower(self.base.shapes) else config
 
     def computed(self, tensor: Tensor) -> Tensor:
         """A stored tensor on the device, in the dtype of the computation."""

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from .layers import Layer
-from .names import canonical_names
+from .names import canonical_names, tower_config
 from .source import Source, config_of
 
 _OTHER = Layer()
@@ -86,7 +86,7 @@ def _of_config(config: Mapping[str, Any], folder: Path | None) -> Architecture:
         named = [getattr(transformers, str(name), None) for name in config.get("architectures") or []]
         cls: Any = next((found for found in named if isinstance(found, type) and issubclass(found, nn.Module)), None)
         if kind == "clip" and cls in (None, transformers.CLIPModel):
-            config, cls = {**config["vision_config"], "model_type": "clip_vision_model"}, transformers.CLIPVisionModel
+            config, cls = tower_config(config), transformers.CLIPVisionModel
         elif kind == "clip_vision_model" and cls is None:
             cls = transformers.CLIPVisionModel
         parsed = transformers.AutoConfig.for_model(**config)

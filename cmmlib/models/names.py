@@ -41,6 +41,13 @@ def _is_clip(names: Iterable[str]) -> bool:
     return parts <= _CLIP and own_text
 
 
+def tower_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of the vision tower of a whole CLIP model; any other as it is."""
+    if config.get("model_type") != "clip" or not isinstance(config.get("vision_config"), Mapping):
+        return dict(config)
+    return {**config["vision_config"], "model_type": "clip_vision_model", "architectures": ["CLIPVisionModel"]}
+
+
 def is_tower(canonical: Iterable[str]) -> bool:
     """Whether these are the canonical names of a CLIP model's vision tower."""
     return _MARK in canonical

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .names import tower_config
+
 _NO_MATTER = re.compile(
     r"_.*|architectures|auto_map|.*dtype.*|.*version.*|.*dropout.*|.*drop_?(path|rate|prob).*|.*layerdrop.*|.*_token_id|"
     r"use_cache|output_.*|return_dict.*|problem_type|num_labels|id2label|label2id|finetuning_task|task_specific_params|"
@@ -18,9 +20,10 @@ _NO_MATTER = re.compile(
 def differing_settings(base: Mapping[str, Any] | None, model: Mapping[str, Any] | None) -> list[str]:
     """What a model's configuration sets otherwise than the base's, as ``name 8 (base: 4)``.
 
-    Only what both set is compared, for versions of transformers write more or fewer settings.
+    Only what both set is compared, for versions of transformers write more or fewer settings; of a whole CLIP model the
+    vision tower's, since a tower may come alone.
     """
-    ours, theirs = (dict(_settings(_of_tower(config or {}))) for config in (base, model))
+    ours, theirs = (dict(_settings(tower_config(config or {}))) for config in (base, model))
     shared = (name for name in ours if name in theirs and ours[name] != theirs[name])
     return [f"{name} {theirs[name]!r} (base: {ours[name]!r})" for name in shared]
 
@@ -38,12 +41,6 @@ def differing_classes(base: Mapping[str, Any] | None, model: Mapping[str, Any] |
         f"its class {first} is {theirs[first]!r}, the base's {ours.get(first)!r}: rows of a classifier are merged by their "
         "number, so all models must have the same classes in one order"
     )
-
-
-def _of_tower(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A CLIP model's vision part, since a tower of it may come alone."""
-    vision = config.get("vision_config")
-    return vision if config.get("model_type") == "clip" and isinstance(vision, Mapping) else config
 
 
 def _settings(config: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:

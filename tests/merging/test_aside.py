@@ -134,3 +134,11 @@ def test_a_whole_model_for_a_base_that_is_a_tower(golden_whole: tuple):
         UserWarning, match="of a whole CLIP model only the vision tower is merged; 2 other tensors are left out"
     ):
         ContinualMerger(tower, "weight_average").add(whole)
+
+
+@pytest.mark.filterwarnings("ignore:.*statistics of BatchNorm")
+def test_statistics_are_kept_in_the_order_of_their_names_and_averaged_as_in_the_paper_under_reference_compat():
+    merger = ContinualMerger(BASE, "weight_average", reference_compat=True)
+    merger.add(model(1, 0.25)).add(model(2, 0.75))
+    assert list(merger.standing.accumulated) == ["fc.weight", "norm.running_mean", "norm.running_var"]
+    assert torch.allclose(merger.merged()["norm.running_var"], torch.full((3,), 0.5))
