@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .analysis import metrics as metrics
     from .experiments.orders import task_order as task_order
     from .merging.merge import merge as merge
+    from .merging.merge import merge_to as merge_to
     from .merging.merger import ContinualMerger as ContinualMerger
     from .merging.pareto import pareto_front as pareto_front
     from .methods import get_method as get_method
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "analysis.metrics": "metrics",
     "experiments.orders": "task_order",
-    "merging.merge": "merge",
+    "merging.merge": "merge merge_to",
     "merging.merger": "ContinualMerger",
     "merging.pareto": "pareto_front",
     "methods": "get_method method method_names",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
@@ -14,7 +15,12 @@ Result = TypeVar("Result")
 
 
 def side_by_side(
-    function: Callable[[Item], Result], items: Iterable[Item], *, at_most: int | None = None
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    at_most: int | None = None,
+    size: Callable[[Item], float] | None = None,
+    budget: float = math.inf,
 ) -> Iterator[Result]:
     """``map(function, items)`` on as many threads as torch may use, in each of which torch computes with one thread.
 
@@ -24,10 +30,12 @@ def side_by_side(
     results do not depend on their number.
 
     Items are drawn in the calling thread and results come in order.  At most one item more than there are threads is in
-    flight, which bounds memory.
+    flight, which bounds memory; with sizes up to four for each thread, as the budget allows.
 
     Args:
         at_most: the largest number of threads, to save memory; the results are the same.
+        size: what an item and its result take, in the unit of the budget.
+        budget: what all items in flight may take together; one that takes more is alone.
     """
     threads = torch.get_num_threads()
     workers = min(threads, at_most or threads)
@@ -40,31 +48,53 @@ def side_by_side(
                 torch.set_num_threads(threads)  # the caller's own work between results gets all threads
             yield result
         return
-    yield from on_threads(workers, function, items)
+    yield from on_threads(workers, function, items, size=size, budget=budget)
 
 
-def on_threads(workers: int, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def on_threads(
+    workers: int,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    size: Callable[[Item], float] | None = None,
+    budget: float = math.inf,
+) -> Iterator[Result]:
     """`side_by_side` on ``workers`` threads, which may exceed torch's if the function waits for other processes."""
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            yield from in_order(pool, function, items, workers + 1)
+            in_flight = workers + 1 if size is None else 4 * workers
+            yield from in_order(pool, function, items, in_flight, size or (lambda _: 0), budget)
         finally:
             torch.set_num_threads(threads)
 
 
 def in_order(
-    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], in_flight: int
+    pool: ThreadPoolExecutor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    in_flight: int,
+    size: Callable[[Item], float] = lambda _: 0,
+    budget: float = math.inf,
 ) -> Iterator[Result]:
-    """``pool.map(function, items)``, with at most ``in_flight`` items submitted whose results are not taken yet."""
-    pending: deque = deque()
+    """``pool.map(function, items)``, with at most ``in_flight`` items submitted whose results are not taken yet.
+
+    Args:
+        size, budget: as of `side_by_side`.
+    """
+    pending: deque[tuple[Future[Result], float]] = deque()
+    held = 0.0
     try:
         for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) >= in_flight:
-                yield pending.popleft().result()
+            taken = size(item)
+            while pending and (len(pending) >= in_flight or held + taken > budget):
+                yield pending[0][0].result()
+                held -= pending.popleft()[1]
+            pending.append((pool.submit(function, item), taken))
+            held += taken
         while pending:
-            yield pending.popleft().result()
+            yield pending[0][0].result()
+            pending.popleft()
     finally:
-        for future in pending:
+        for future, _ in pending:
             future.cancel()

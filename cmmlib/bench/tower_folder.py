@@ -1,6 +1,6 @@
-"""``python -m cmmlib.bench.tower_folder FOLDER SEED LAYERS [BASE]``: write a random ViT-L/14 tower for transformers.
+"""``python -m cmmlib.bench.tower_folder FOLDER BACKBONE LAYERS SEED [BASE]``: write a random tower for transformers.
 
-It runs in its own process, so that the process that measures memory (`cmmlib.bench.memory`) stays small.
+It runs in its own process, so that the process that measures memory (`cmmlib.bench.files`) stays small.
 """
 
 from __future__ import annotations
@@ -14,16 +14,21 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from ..models.safetensors_writer import Writer, header_room
 from ..models.weights import open_weights
+from .random_towers import BACKBONES
 
 PREFIX = "vision_model."
-VIT_L_14: dict[str, Any] = dict(
-    hidden_size=1024, intermediate_size=4096, num_attention_heads=16, patch_size=14, image_size=224, projection_dim=768
-)
 
 
-def write_tower(folder: Path, seed: int, layers: int, base: Path | None = None) -> None:
+def config_of(backbone: str, layers: int) -> CLIPVisionConfig:
+    """The configuration of a CLIP vision tower of ``layers`` transformer layers."""
+    width, _, patch = BACKBONES[backbone]
+    about: dict[str, Any] = dict(hidden_size=width, intermediate_size=4 * width, num_attention_heads=width // 64)
+    return CLIPVisionConfig(num_hidden_layers=layers, patch_size=patch, image_size=224, projection_dim=512, **about)
+
+
+def write_tower(folder: Path, backbone: str, layers: int, seed: int, base: Path | None = None) -> None:
     """Write a random tower, or ``base`` plus Gaussian noise with 2 % of the scale of its weights."""
-    config = CLIPVisionConfig(num_hidden_layers=layers, **VIT_L_14)
+    config = config_of(backbone, layers)
     with torch.device("meta"):
         state = CLIPVisionModel(config).state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items() if "position_ids" not in name}
@@ -38,5 +43,5 @@ def write_tower(folder: Path, seed: int, layers: int, base: Path | None = None) 
 
 
 if __name__ == "__main__":
-    folder, seed, layers, *base = sys.argv[1:]
-    write_tower(Path(folder), int(seed), int(layers), Path(base[0]) if base else None)
+    folder, backbone, layers, seed, *base = sys.argv[1:]
+    write_tower(Path(folder), backbone, int(layers), int(seed), Path(base[0]) if base else None)

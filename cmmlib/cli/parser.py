@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 EXIT_CODES = """exit codes:
@@ -44,6 +45,21 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+
+
+def number_of_bytes(text: str) -> int:
+    """The bytes that a size such as ``1GiB``, ``800 MB`` or ``500000000`` stands for.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in _UNITS or (size := int(float(match[1]) * _UNITS[match[2]])) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 1GiB or 800MB")
+    return size
+
+
 def _start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("state", type=Path, metavar="STATE", help="a new folder")
     _method_arguments(parser)
@@ -57,7 +73,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", help="commit, branch or tag of a hub id")
     parser.add_argument("--base", help="where the base is now, if it has moved")
     parser.add_argument("--allow-repeat", action="store_true", help="merge a model again that has been merged before")
-    _actor_arguments(parser)
+    _work_arguments(parser)
 
 
 def _status(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +92,7 @@ def _merge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="a new folder")
     parser.add_argument("--allow-repeat", action="store_true", help="let a model occur more than once")
-    _actor_arguments(parser)
+    _work_arguments(parser)
     _output_arguments(parser)
 
 
@@ -98,7 +114,9 @@ def _output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-shard-gb", type=float, default=5.0, metavar="GB", help="split larger weights (default: 5)")
 
 
-def _actor_arguments(parser: argparse.ArgumentParser) -> None:
+def _work_arguments(parser: argparse.ArgumentParser) -> None:
+    memory = "for the tensors of layers that are merged side by side, as 1GiB or 800MB (default: 512MiB)"
+    parser.add_argument("--memory", type=number_of_bytes, metavar="SIZE", help=memory)
     parser.add_argument("--actors", type=int, metavar="N", help="merge the layers of a large model on N Ray actors")
     parser.add_argument("--ray", default="local", metavar="ADDRESS", help="their cluster (default: Ray on this machine)")
 

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
-import warnings
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import require_empty, sweep_leftovers
-from ..merging.state_folder import NoLocks, StateFolder
+from ..files import require_empty
+from ..merging.state_folder import StateFolder
+from .freed_memory import keep_freed_memory
 
 if TYPE_CHECKING:  # torch takes a second to import
-    from ..merging.layer_map import LayerMap
-    from ..merging.merger import ContinualMerger
+    from ..merging.apply_step import ApplyStep
+    from ..merging.recipe import Recipe
+    from ..merging.standing import Standing
 
 Result = dict[str, Any]
 
 
 def start(arguments: argparse.Namespace) -> Result:
     """Begin a merge in a new folder."""
+    from ..merging.merger import ContinualMerger
+
     StateFolder(arguments.state).require_free()
-    _begun(arguments).save(arguments.state)
+    merger = ContinualMerger(arguments.base, arguments.method, revision=arguments.revision, **_settings(arguments))
+    merger.save(arguments.state)
     return _described(arguments.state)
 
 
@@ -31,8 +34,11 @@ def add(arguments: argparse.Namespace) -> Result:
     """Merge one more model."""
     from ..merging.merger import ContinualMerger
 
-    with _layer_map(arguments) as layer_map:
-        merger = ContinualMerger.load(arguments.state, base=arguments.base, progress=True, layer_map=layer_map)
+    keep_freed_memory()
+    with _apply_step(arguments) as apply_step:
+        merger = ContinualMerger.load(
+            arguments.state, base=arguments.base, progress=True, apply_step=apply_step, memory=arguments.memory
+        )
         merger.add(arguments.model, arguments.name, revision=arguments.revision, allow_repeat=arguments.allow_repeat)
     return _described(arguments.state)["models"][-1] | {"number": len(merger)}
 
@@ -47,41 +53,36 @@ def export(arguments: argparse.Namespace) -> Result:
     from ..merging.merger import ContinualMerger
 
     require_empty(arguments.out)
+    keep_freed_memory()
     merger = ContinualMerger.load(arguments.state, base=arguments.base, progress=True)
-    return _exported(merger, arguments)
+    folder = merger.export(arguments.out, **_written(arguments))
+    return _exported(merger.recipe, merger.standing, folder)
 
 
 def merge(arguments: argparse.Namespace) -> Result:
     """Merge models and write the result, without keeping a state."""
-    from ..merging.merger import ContinualMerger
+    from ..merging.merge import merge_to
 
     require_empty(arguments.out)
-    merger = _begun(arguments)
-    parent = arguments.out.absolute().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    sweep_leftovers(arguments.out.absolute(), "state.")
-    # a temporary state on disk bounds memory as in `cmm add`
-    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{arguments.out.name}.state.") as folder:
-        with _layer_map(arguments) as layer_map:
-            try:
-                merger.save(Path(folder) / "state")
-                merger = ContinualMerger.load(Path(folder) / "state", progress=True, layer_map=layer_map)
-            except NoLocks:
-                warnings.warn(f"{parent}: no locks on this file system; merging in memory, which takes more", stacklevel=1)
-                merger = _begun(arguments, progress=True, layer_map=layer_map)
-            for model in arguments.models:
-                merger.add(model, allow_repeat=arguments.allow_repeat)
-        return _exported(merger, arguments)
+    keep_freed_memory()
+    with _apply_step(arguments) as apply_step:
+        run = merge_to(
+            arguments.out,
+            arguments.base,
+            arguments.models,
+            method=arguments.method,
+            allow_repeat=arguments.allow_repeat,
+            apply_step=apply_step,
+            progress=True,
+            memory=arguments.memory,
+            revision=arguments.revision,
+            **_written(arguments),
+            **_settings(arguments),
+        )
+    return _exported(run.recipe, run.standing, arguments.out.absolute())
 
 
-def _begun(arguments: argparse.Namespace, **more: Any) -> ContinualMerger:
-    """The merge that the command line describes, without models; ``more`` are further arguments of a merger."""
-    from ..merging.merger import ContinualMerger
-
-    return ContinualMerger(arguments.base, arguments.method, revision=arguments.revision, **_settings(arguments), **more)
-
-
-def _layer_map(arguments: argparse.Namespace) -> AbstractContextManager[LayerMap | None]:
+def _apply_step(arguments: argparse.Namespace) -> AbstractContextManager[ApplyStep | None]:
     """A context that gives Ray actors for the layers if ``--actors`` asks for them, else None."""
     if arguments.actors is None:
         return nullcontext()
@@ -90,21 +91,23 @@ def _layer_map(arguments: argparse.Namespace) -> AbstractContextManager[LayerMap
     return RayLayers(arguments.actors, arguments.ray)
 
 
-def _exported(merger: ContinualMerger, arguments: argparse.Namespace) -> Result:
+def _written(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How a merged model is written."""
     from ..models.dtypes import dtype_named
 
     dtype = dtype_named(arguments.dtype) if arguments.dtype else None
-    limit = int(arguments.max_shard_gb * 1e9)
-    folder = merger.export(arguments.out, dtype=dtype, whole=arguments.whole, max_shard_bytes=limit)
-    files = sorted(path.name for path in folder.iterdir())
+    return {"dtype": dtype, "whole": arguments.whole, "max_shard_bytes": int(arguments.max_shard_gb * 1e9)}
+
+
+def _exported(recipe: Recipe, standing: Standing, folder: Path) -> Result:
     return {
         "folder": str(folder),
-        "models": len(merger),
-        "files": files,
-        "method": merger.method.name,
-        "parameters": dict(merger.params),
-        "composition": merger.recipe.composition,
-        "merged": [{"name": m["name"], "left_out": m.get("left_out", 0), **m["history"]} for m in merger.standing.models],
+        "models": len(standing.models),
+        "files": sorted(path.name for path in folder.iterdir()),
+        "method": recipe.method.name,
+        "parameters": dict(recipe.params),
+        "composition": recipe.composition,
+        "merged": [{"name": m["name"], "left_out": m.get("left_out", 0), **m["history"]} for m in standing.models],
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..evaluation.scorer import ZeroShotScorer
 from ..merging.merger import ContinualMerger
 from ..methods import get_method
-from ..methods.registry import code_hash
+from ..methods.sources import code_hash
 from ..suites.suite import Suite
 from .code_graph import imported_modules, source_of
 from .runs import Run

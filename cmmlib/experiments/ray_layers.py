@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from functools import partial
 
 import torch
 
-from ..merging.parameter_step import Inputs, Report
-from ..methods import Value
-from ..threads import on_threads
+from ..merging.parameter_step import Inputs, Step, Stepped
 from .ray_actors import Actors
 from .ray_connection import LOCAL, connected
-
-Step = Callable[[Inputs], tuple[Value, Report]]
 
 
 class LayerWorker:
@@ -23,20 +17,19 @@ class LayerWorker:
     def __init__(self) -> None:
         torch.set_num_threads(1)
 
-    def apply(self, step: Step, inputs: Inputs) -> tuple[Value, Report]:
+    def apply(self, step: Step, inputs: Inputs) -> Stepped:
         """``step(inputs)``, computed on the actor."""
         return step(inputs)
 
 
 class RayLayers:
-    """A ``layer_map`` of `cmmlib.ContinualMerger` that merges the layers of one step on Ray actors.
+    """An ``apply_step`` of `cmmlib.ContinualMerger` that merges the layers of one step on Ray actors.
 
     It is for large models, whose layers take longer to merge than to send.  Only linear weights are sent; other parameters
-    are merged in this process.  At most one input more than there are actors is in flight.  The results are bit for bit
-    those without Ray::
+    are merged in this process.  The results are bit for bit those without Ray::
 
         with RayLayers(8, "auto") as layers:
-            merger = ContinualMerger(base, "opcm", layer_map=layers)
+            merger = ContinualMerger(base, "opcm", apply_step=layers)
 
     Args:
         num_actors: number of actors, each with one CPU and one thread.
@@ -53,16 +46,15 @@ class RayLayers:
             self._ray = opened.enter_context(connected(address, num_actors))
             self._actors = opened.enter_context(Actors(self._ray, LayerWorker, (), num_actors, num_cpus=1))
             self._opened = opened.pop_all()
+        self.at_once = num_actors
 
-    def __call__(self, step: Step, inputs: Iterable[Inputs]) -> Iterator[tuple[Value, Report]]:
-        return on_threads(len(self._actors), partial(self._apply, step), inputs)
-
-    def _apply(self, step: Step, inputs: Inputs) -> tuple[Value, Report]:
+    def __call__(self, step: Step, inputs: Inputs) -> Stepped:
         if inputs.context.kind != "linear":
             return step(inputs)
-        if inputs.model.device.type != "cpu":
+        if inputs.task_vector.device.type != "cpu":
             raise ValueError(
-                f"RayLayers merges on CPUs, but the model is on {inputs.model.device}: make the merger without a device"
+                f"RayLayers merges on CPUs, but the model is on {inputs.task_vector.device}: "
+                "make the merger without a device"
             )
         return self._actors.do(lambda actor: self._ray.get(actor.apply.remote(step, inputs)))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ from ..methods import Value
 from ..models.dtypes import FLOATS
 from ..models.safetensors_reader import read_header, read_tensor
 from ..models.safetensors_writer import Writer, header_room
-from ..models.tensor_bytes import tensor_bytes
+from ..models.tensor_bytes import bytes_in_place, tensor_bytes
 
 PART = "::"
 """Stands between a parameter's name and a part's, where a method keeps several tensors per parameter."""
@@ -43,8 +45,86 @@ class InMemory(dict[str, Value]):
 
     def put(self, key: str, value: Value) -> None:
         """Take the next parameter's."""
-        # in rows, as they would come back from a file: what follows is then the same in every bit
-        self[key] = value.contiguous() if isinstance(value, Tensor) else {k: v.contiguous() for k, v in value.items()}
+        self[key] = value
+
+
+class _Place(NamedTuple):
+    start: int
+    bytes: int
+    dtype: torch.dtype
+    shape: torch.Size
+
+
+class Kept:
+    """Accumulated tensors of a merge that leaves no state: in memory up to a limit, beyond it in a file without a name.
+
+    The file goes with the process, however that ends.
+
+    Args:
+        limit: bytes that may stay in memory.
+        folder: on whose disk the file lies.
+    """
+
+    def __init__(self, limit: float, folder: Path):
+        self._limit, self._folder = limit, folder
+        self._held: dict[str, Value] = {}
+        self._bytes = self._end = 0
+        self._file: BinaryIO | None = None
+        self._places: dict[str, dict[str, _Place]] = {}
+
+    def put(self, key: str, value: Value) -> None:
+        """Take a parameter's, in place of what is there."""
+        before, size = self._held.pop(key, {}), sum(tensor.nbytes for tensor in tensors_of(value))
+        self._bytes -= sum(tensor.nbytes for tensor in tensors_of(before))
+        if self._bytes + size <= self._limit:
+            self._held[key] = value
+            self._bytes += size
+            return
+        if self._file is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115  (lives as long as this)
+        parts, known = {"": value} if isinstance(value, Tensor) else value, self._places.get(key, {})
+        self._places[key] = {part: self._written(tensor, known.get(part)) for part, tensor in parts.items()}
+
+    def _written(self, tensor: Tensor, known: _Place | None) -> _Place:
+        """Write a tensor, over one of the same size if there is one."""
+        assert self._file is not None
+        data, at = tensor_bytes(tensor), self._end
+        if known is not None and known.bytes == len(data):
+            at = known.start
+        else:
+            self._end += len(data)
+        place = _Place(at, len(data), tensor.dtype, tensor.shape)
+        while len(data):
+            done = os.pwrite(self._file.fileno(), data, at)
+            data, at = data[done:], at + done
+        return place
+
+    def __getitem__(self, key: str) -> Value:
+        if key in self._held:
+            return self._held[key]
+        parts = {part: self._read(place) for part, place in self._places[key].items()}
+        return parts.get("", parts)
+
+    def _read(self, place: _Place) -> Tensor:
+        assert self._file is not None
+        tensor = torch.empty(place.shape, dtype=place.dtype)
+        data, at = bytes_in_place(tensor), place.start
+        while len(data):
+            got = os.preadv(self._file.fileno(), [data], at)
+            if not got:
+                raise OSError("the temporary file of a merge ends too early")
+            data, at = data[got:], at + got
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._held, *self._places])
+
+    def close(self) -> None:
+        """Let all go."""
+        self._held, self._places = {}, {}
+        if self._file is not None:
+            self._file.close()
 
 
 class OnDisk:

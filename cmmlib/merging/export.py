@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,33 +26,50 @@ from .merged import merged_tensors
 from .model_card import model_card
 from .recipe import Recipe
 from .standing import Standing
-from .state_record import on_record
+from .state_record import dated
 
 
 def export_model(
+    recipe: Recipe, standing: Standing, folder: str | os.PathLike[str], *, keys: Iterable[str] | None = None, **written: Any
+) -> Path:
+    """Write what has been merged; see `write_export`.
+
+    Args:
+        keys: all parameters' names, as an iterable that shows progress, say.
+        **written: how it is written.
+    """
+    if not standing.models:
+        raise ValueError("no model has been merged yet, there is nothing to export: add one first")
+
+    def tensors(dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
+        return merged_tensors(recipe, standing, dtype, keys)
+
+    return write_export(recipe, folder, tensors, lambda: (recipe, standing), **written)
+
+
+def write_export(
     recipe: Recipe,
-    standing: Standing,
     folder: str | os.PathLike[str],
+    tensors: Callable[[torch.dtype | None], Iterator[tuple[str, Tensor]]],
+    merge: Callable[[], tuple[Recipe, Standing]],
     *,
     dtype: torch.dtype | None = None,
     whole: bool = False,
     max_shard_bytes: int = 5_000_000_000,
-    keys: Iterable[str] | None = None,
 ) -> Path:
-    """Write the merged model, its configuration, the base's side files and a model card.
+    """Write a merged model, its configuration, the base's side files and a model card.
 
     Warns of what is not copied from the base's folder, custom code above all.
 
     Args:
-        keys: all parameters' names, as an iterable that shows progress, say.
+        tensors: gives the merged tensors by canonical name, sorted, in the dtype that is asked for.
+        merge: gives the recipe and what stands, when all tensors have been taken.
 
     See `cmmlib.ContinualMerger.export` for the other arguments and errors.
     """
     folder, base = Path(folder).absolute(), recipe.base
     config = base.config if whole else recipe.config
     require_empty(folder)
-    if not standing.models:
-        raise ValueError("no model has been merged yet, there is nothing to export: add one first")
     if max_shard_bytes < 1:
         raise ValueError(f"max_shard_bytes: expected at least 1, got {max_shard_bytes}")
     rest = _rest(base, config) if whole else None
@@ -61,12 +78,12 @@ def export_model(
     sweep_leftovers(folder)
     copied = copied_files(base)
     with written_whole(folder) as temporary:
-        tensors = _saved(base, _tensors(recipe, standing, rest, dtype, keys))
-        write_shards(temporary, sizes, tensors, max_shard_bytes)
+        write_shards(temporary, sizes, _saved(base, _all_tensors(recipe, tensors, rest, dtype)), max_shard_bytes)
         if config is not None:
             write_flushed(temporary / "config.json", json.dumps(_exported(config, dtype), indent=2) + "\n")
         copied.copy_to(temporary)
-        write_flushed(temporary / "README.md", model_card(on_record(recipe), standing, whole=whole))
+        final, standing = merge()
+        write_flushed(temporary / "README.md", model_card(dated(final), standing, whole=whole))
     if config is None or "model_type" not in config:
         missing = "no config.json" if config is None else "no model_type in its config.json"
         warnings.warn(f"{base.label} has {missing}: from_pretrained does not open {folder} as it is", stacklevel=3)
@@ -89,7 +106,7 @@ def _rest(base: Source, config: Mapping[str, Any] | None) -> Source:
 def _outline(
     base: Source, keys: Iterable[str], rest: Source | None, dtype: torch.dtype | None
 ) -> Iterator[tuple[str, Tensor]]:
-    """All that is written, as `_tensors` gives it, on the meta device."""
+    """All that is written, as `_all_tensors` gives it, on the meta device."""
     parts = [(base, key, stored_name(key, base.shapes), dtype) for key in keys]
     parts += [(rest, name, name, dtype) for name in sorted(rest.names)] if rest is not None else []
     if (carried := base.carried) is not None:
@@ -105,11 +122,14 @@ def _saved(base: Source, tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tupl
     return iter(saved_form(Architecture(base.module), dict(tensors)).items())
 
 
-def _tensors(
-    recipe: Recipe, standing: Standing, rest: Source | None, dtype: torch.dtype | None, keys: Iterable[str] | None
+def _all_tensors(
+    recipe: Recipe,
+    tensors: Callable[[torch.dtype | None], Iterator[tuple[str, Tensor]]],
+    rest: Source | None,
+    dtype: torch.dtype | None,
 ) -> Iterator[tuple[str, Tensor]]:
     """All that is written, in the order of the plan, under the names on disk."""
-    for key, tensor in merged_tensors(recipe, standing, dtype, keys):
+    for key, tensor in tensors(dtype):
         yield stored_name(key, recipe.base.shapes), tensor
     if rest is not None:
         digest = ContentHash(recipe.hash_scheme)

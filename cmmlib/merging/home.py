@@ -23,8 +23,6 @@ from .state_record import on_record, recipe_of, standing_of, to_record
 class Home(Protocol):
     """What a merge needs of the place that it lives in; a step is `draft`, then `commit` or `abandon`, then `settle`."""
 
-    layers_at_once: int | None
-
     def current(self, standing: Standing) -> AbstractContextManager[None]:
         """For a ``with``: nobody else changes what stands meanwhile."""
 
@@ -43,8 +41,6 @@ class Home(Protocol):
 
 class InMemoryHome:
     """Nowhere but in the merger itself, which is why there is nothing to do."""
-
-    layers_at_once: int | None = None  # as many as there are threads
 
     @contextmanager
     def current(self, standing: Standing) -> Iterator[None]:
@@ -67,8 +63,6 @@ class InMemoryHome:
 
 class FolderHome:
     """A state folder, whose lock is held for as long as an operation takes."""
-
-    layers_at_once: int | None = 1  # a merge that lives in a folder is to take little memory
 
     def __init__(self, folder: StateFolder):
         self.folder = folder

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..models.content_hash import ContentHash
+from ..models.content_hash import DIGESTS, ContentHash, content_hash, entry_of
+from ..models.source import Source
 from ..models.tensor_bytes import cast
-from .parameter_step import accumulated_of, context_of
+from .apply_step import run_walks
+from .parameter_step import accumulated_of, context_of, square
 from .recipe import Recipe
 from .standing import Standing
 
@@ -30,6 +34,46 @@ def _finished(recipe: Recipe, standing: Standing, key: str, unit: str) -> Tensor
     return value
 
 
+def scale_of(recipe: Recipe, standing: Standing) -> float:
+    """The number by which a finish that ``scales`` multiplies; NaN where it needs a norm that is not known."""
+    assert recipe.method.finish is not None
+    one = torch.ones((), dtype=torch.float64)
+    return recipe.method.finish(one, context_of(recipe, standing, len(standing.models)), **recipe.params).item()
+
+
+def merged_norm(recipe: Recipe, standing: Standing, keys: Iterable[str] | None = None) -> float | None:
+    """‖merged − W0‖ over all parameters, by a pass over them; None where a parameter's finish has sums to solve for.
+
+    Args:
+        keys: all names, as an iterable that shows progress, say.
+    """
+    squares = []
+    for key in recipe.keys if keys is None else keys:
+        if key in recipe.kinds:
+            if any(isinstance(accumulated_of(recipe, standing, unit), dict) for unit in recipe.units[key]):
+                return None
+            squares.append(square(merged_task_vector(recipe, standing, key)))
+    return math.sqrt(math.fsum(squares))
+
+
+def merged_tensor(recipe: Recipe, standing: Standing, key: str, base: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """One merged tensor.
+
+    Args:
+        base: the base's, as stored.
+        dtype: of the tensor; default: the base's.
+
+    Raises:
+        ValueError: the dtype cannot hold a value.
+    """
+    if key not in recipe.units:  # fixed, and perhaps infinite
+        return base.to(dtype or base.dtype)
+    merged = recipe.computed(base) + merged_task_vector(recipe, standing, key)
+    if key.endswith("running_var"):  # a mean of variances, but for rounding
+        merged = merged.clamp_min(0)
+    return cast(recipe.base.names[key], merged, dtype or base.dtype).to(base.device)
+
+
 def merged_tensors(
     recipe: Recipe, standing: Standing, dtype: torch.dtype | None = None, keys: Iterable[str] | None = None
 ) -> Iterator[tuple[str, Tensor]]:
@@ -45,26 +89,32 @@ def merged_tensors(
     """
     if not standing.models:
         raise ValueError("no model has been merged yet: call add(model) first")
-    digest = ContentHash(recipe.hash_scheme)
-    for key in recipe.keys if keys is None else keys:
+    in_one = recipe.recorded and recipe.hash_scheme == DIGESTS
+
+    def made(key: str) -> tuple[str, Tensor, bytes]:
         base = recipe.base.read(key)
-        if recipe.recorded:
-            digest.update(key, base)
-        if key not in recipe.units:  # fixed, and perhaps infinite
-            yield key, base.to(dtype or base.dtype)
-            continue
-        merged = recipe.computed(base) + merged_task_vector(recipe, standing, key)
-        if key.endswith("running_var"):  # a mean of variances, but for rounding
-            merged = merged.clamp_min(0)
-        yield key, cast(recipe.base.names[key], merged, dtype or base.dtype).to(base.device)
-    if recipe.recorded and digest.hexdigest() != recipe.base_hash:
-        raise recipe.wrong_base("another content")
+        entry = entry_of(key, base) if in_one else b""
+        return key, merged_tensor(recipe, standing, key, base, dtype), entry
+
+    digest = ContentHash(recipe.hash_scheme)
+    with closing(run_walks(recipe, made)) as results:
+        for _, (key, tensor, entry) in zip(recipe.keys if keys is None else keys, results, strict=True):
+            digest.take(entry)
+            yield key, tensor
+    if recipe.recorded:
+        found = digest.hexdigest() if in_one else content_hash(recipe.base, recipe.hash_scheme)
+        if found != recipe.base_hash:
+            raise recipe.wrong_base("another content")
 
 
 def merged_model(recipe: Recipe, standing: Standing, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """The merged model under the base's own names, tied ones and what is no weight included; see `merged_tensors`."""
-    base = recipe.base
-    tensors = dict(merged_tensors(recipe, standing, dtype))
+    return model_of(recipe.base, merged_tensors(recipe, standing, dtype))
+
+
+def model_of(base: Source, merged: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """A model under the base's own names, tied ones and what is no weight included, out of its merged tensors."""
+    tensors = dict(merged)
     result = {own_name: tensors[key] for key, own_name in base.names.items()}
     # a copy each, as safetensors saves no tensor under two names
     result |= {alias: tensors[kept].clone() for alias, kept in base.tied.items()}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,16 @@ from torch import Tensor
 from ..methods import Method
 from ..models.saving import save_model
 from ..models.source import Model
-from .arrival import TimedReading, arrive, examine, require_new, warn_if_implausible, with_examined
+from .apply_step import ApplyStep
+from .arrival import arrive, require_new, warn_if_implausible
 from .aside import warn_of
 from .export import export_model
 from .history import history_frame
 from .home import FolderHome, Home, InMemoryHome, restored
-from .layer_map import LayerMap, layer_map_of
 from .merged import merged_model, step_folder
-from .model_step import Started, merge_model
+from .model_step import merge_model
 from .progress import each_of
-from .recipe import Recipe, new_recipe, warn_if_hardly_linear
+from .recipe import Recipe, memory_budget, new_recipe, warn_if_hardly_linear, warn_if_larger_than_memory
 from .standing import Standing
 from .state_folder import StateFolder
 from .state_record import warn_of_other_code
@@ -55,14 +55,20 @@ class ContinualMerger:
         save_every_step: a folder that receives each intermediate model, as ``step_01_<name>`` and so on.
         revision: commit, branch or tag of a hub id given as base.
         progress: show progress bars on the error stream, if that is a terminal.
-        layer_map: how a layerwise method is applied to the layers of one model, as ``map`` is, such as
-            `cmmlib.experiments.RayLayers`; default: side by side on the CPU's threads.
+        apply_step: applies a layerwise method to one layer elsewhere, such as `cmmlib.experiments.RayLayers`; default:
+            side by side on the CPU's threads.
+        memory: bytes for the tensors of layers that are merged side by side; default: 512 MiB. A layer that needs more is
+            merged alone.
+        hashes: take content hashes of the base and of every model, for the model card. A merge that lives in a folder
+            takes them in any case, and refuses a model that was merged before.
         **method_params: the method's hyper-parameters.
 
     Attributes:
         recipe: what is fixed (`cmmlib.merging.recipe.Recipe`).
         standing: what stands after the models so far (`cmmlib.merging.standing.Standing`).
         home: where the merge lives.
+        each: the parameters' names, for loops that show progress where that was asked for.
+        apply_step: applies the method's steps elsewhere, if anything does.
 
     Raises:
         ValueError: an unknown method or parameter, integer weights, or a 2-D tensor that may or may not belong to a linear
@@ -82,7 +88,9 @@ class ContinualMerger:
         save_every_step: str | Path | None = None,
         revision: str | None = None,
         progress: bool = False,
-        layer_map: LayerMap | None = None,
+        apply_step: ApplyStep | None = None,
+        memory: int | None = None,
+        hashes: bool = False,
         **method_params: Any,
     ):
         recipe = new_recipe(
@@ -94,10 +102,13 @@ class ContinualMerger:
             reference_compat=reference_compat,
             linear=linear,
             revision=revision,
+            memory=memory,
+            hashes=hashes,
         )
         warn_if_hardly_linear(recipe)
+        warn_if_larger_than_memory(recipe)
         self._hold(
-            recipe, Standing(), InMemoryHome(), progress, layer_map, Path(save_every_step) if save_every_step else None
+            recipe, Standing(), InMemoryHome(), progress, apply_step, Path(save_every_step) if save_every_step else None
         )
 
     def _hold(
@@ -106,12 +117,12 @@ class ContinualMerger:
         standing: Standing,
         home: Home,
         progress: bool,
-        layer_map: LayerMap | None,
+        apply_step: ApplyStep | None,
         save_every_step: Path | None = None,
     ) -> None:
         self.recipe, self.standing, self.home = recipe, standing, home
-        self._each = each_of(recipe.keys, shown=progress)
-        self._layer_map = layer_map
+        self.each = each_of(recipe.keys, shown=progress)
+        self.apply_step = apply_step
         self._save_every_step = save_every_step
         self._said: set[str] = set()
 
@@ -154,8 +165,9 @@ class ContinualMerger:
         """One row per model.
 
         Columns: ``name``; ``task_vector_norm`` ‖τ‖ over all parameters; ``merged_norm`` ‖merged − W0‖ after it;
-        ``read_seconds`` and ``merge_seconds``; and the method's own quantities, those that it reports per layer as
-        ``_mean``, ``_min`` and ``_max`` over layers; ``left_out``, how many tensors of the model are not in the merge.
+        ``read_seconds`` and ``merge_seconds``, added up over threads; and the method's own quantities, those that it
+        reports per layer as ``_mean``, ``_min`` and ``_max`` over layers; ``left_out``, how many tensors of the model are
+        not in the merge.  ``merged_norm`` is missing where a method keeps sums, which are solved when a model is asked for.
         """
         return history_frame(self.standing)
 
@@ -185,19 +197,15 @@ class ContinualMerger:
             number = len(self) + 1
             arrival = arrive(self.recipe, model, name, number, revision)
             target = step_folder(self._save_every_step, number, arrival.name)
-            started = Started(time.perf_counter(), TimedReading())
-            examined = examine(self.recipe, arrival.source, started.read, self._each("checking"))
-            self.recipe = recipe = with_examined(self.recipe, examined)
-            if recipe.recorded and not allow_repeat:
-                require_new(arrival.source, examined, self.standing)
-            warn_if_implausible(arrival.source, recipe.base, examined)
-            warn_of(arrival.source, examined.aside, self._said)
-            apply = layer_map_of(recipe, self._layer_map, self.home.layers_at_once)
-            draft = self.home.draft(recipe, self.standing)
+            draft = self.home.draft(self.recipe, self.standing)
             try:
-                new = merge_model(
-                    recipe, self.standing, arrival, examined, draft, started=started, apply=apply, each=self._each
+                recipe, new, examined = merge_model(
+                    self.recipe, self.standing, arrival, draft, apply=self.apply_step, each=self.each
                 )
+                if recipe.recorded and not allow_repeat:
+                    require_new(arrival.source, examined, self.standing)
+                warn_if_implausible(arrival.source, recipe.base, examined)
+                warn_of(arrival.source, examined.aside, self._said)
                 arrival.require_unchanged(recipe.base)
                 if target is not None:
                     save_model(merged_model(recipe, new), target, recipe.config)
@@ -205,6 +213,7 @@ class ContinualMerger:
             except BaseException:
                 self.home.abandon(draft)
                 raise
+            self.recipe = recipe
             self.standing = new
             self.home.settle(recipe, new)
         return self
@@ -250,7 +259,7 @@ class ContinualMerger:
                 dtype=dtype,
                 whole=whole,
                 max_shard_bytes=max_shard_bytes,
-                keys=self._each("exporting"),
+                keys=self.each("exporting"),
             )
 
     @classmethod
@@ -261,7 +270,8 @@ class ContinualMerger:
         base: Model | None = None,
         device: str | torch.device | None = None,
         progress: bool = False,
-        layer_map: LayerMap | None = None,
+        apply_step: ApplyStep | None = None,
+        memory: int | None = None,
     ) -> ContinualMerger:
         """A merger that lives in a folder which `save` wrote: it reads tensors one at a time, and `add` commits to it.
 
@@ -269,7 +279,7 @@ class ContinualMerger:
 
         Args:
             base: where the base is now, if not where it was.
-            device, progress, layer_map: see `ContinualMerger`.
+            device, progress, apply_step, memory: see `ContinualMerger`.
 
         Raises:
             FileNotFoundError: no state there, or its base is not found.
@@ -277,9 +287,10 @@ class ContinualMerger:
             StateInUse: another process is writing it.
         """
         recipe, standing, home = restored(folder, base, device)
+        recipe = replace(recipe, memory=memory_budget(memory))
         warn_of_other_code(recipe, home.folder.path)
         merger = cls.__new__(cls)
-        merger._hold(recipe, standing, home, progress, layer_map)
+        merger._hold(recipe, standing, home, progress, apply_step)
         return merger
 
     def merged(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:

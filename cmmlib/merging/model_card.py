@@ -15,6 +15,8 @@ from .standing import Standing
 from .state_json import composed
 from .state_record import to_record
 
+NOT_TAKEN = "not taken"
+
 _HASHED = {DIGESTS: "SHA-256 of the bytes", STREAM: "bytes"}
 
 
@@ -24,11 +26,12 @@ def model_card(recipe: Recipe, standing: Standing, *, whole: bool = False) -> st
     Names come from file names and strangers, so they are quoted for YAML and escaped for Markdown.
 
     Args:
-        recipe: as `cmmlib.merging.state_record.on_record` gives it, with hashes and versions.
+        recipe: as `cmmlib.merging.state_record.dated` gives it, with versions, and with hashes if they are wanted.
         whole: whether it is a complete CLIP model.
     """
     facts = to_record(recipe, standing)
     base = facts["base"]
+    revision = f", revision {base['revision']}" if base["revision"] else ""
     given = shown(base["source"], base["revision"]) or recipe.base.label
     parameters = ", ".join(f"{key} = {json.dumps(value)}" for key, value in facts["parameters"].items()) or "none"
     rows = "\n".join(_row(number, model) for number, model in enumerate(standing.models, 1))
@@ -50,7 +53,7 @@ tags:
 {what} Made by cmmlib {_cell(facts["cmmlib"])}, computed in {facts["compute_dtype"]} with torch {facts["torch"]}.
 
 * Method: `{facts["method"]}` ({recipe.method.paper or "no paper named"}), parameters: {_cell(parameters)}
-* Base: {_cell(given)}{f", revision {base['revision']}" if base["revision"] else ""}, content hash `{base["hash"]}`
+* Base: {_cell(given)}{revision}, content hash `{base["hash"] or NOT_TAKEN}`
 * Reference compatibility: {"on" if facts["reference_compat"] else "off"}
 * Merged: {composed(facts["composition"])}{f"; {lost} tensors of the models left out" if lost else ""}
 
@@ -70,7 +73,7 @@ To be filled in by whoever publishes this model.
 
 def _row(number: int, model: Mapping[str, Any]) -> str:
     source = shown(model["source"], model["revision"]) or "in memory"
-    content = model["hash"] or "not taken"
+    content = model["hash"] or NOT_TAKEN
     return (
         f"| {number} | {_cell(model['name'])} | {_cell(source)} | {model['revision'] or ''} | `{content}` "
         f"| {model['history']['task_vector_norm']:.6g} | {model['time']} |"

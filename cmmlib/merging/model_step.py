@@ -1,69 +1,93 @@
-"""One model's step: every parameter's, in turn, and what stands afterwards."""
+"""What stands when all parameters have walked through the models that arrive."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
-from ..methods import Context, Value
-from ..methods.weight_average import weight_average
+from ..methods import Value
 from ..models.source import Source
-from .accumulated import Draft, tensors_of
-from .arrival import Arrival, Examined, TimedReading
+from .accumulated import Draft
+from .apply_step import ApplyStep, run_walks, step_of
+from .arrival import Arrival, Examined
+from .gathered import Gathered
 from .history import over_layers, without_nan
-from .layer_map import LayerMap
-from .merged import merged_task_vector
-from .parameter_step import Inputs, ParameterStep, Report, accumulated_of, context_of, square
+from .merged import merged_norm, scale_of
+from .parameter_step import accumulated_of, context_of
 from .progress import Each
 from .recipe import Recipe
 from .standing import Standing
 
-
-class Started(NamedTuple):
-    """When a model's merging began, and who reads for it."""
-
-    at: float  # by time.perf_counter
-    read: TimedReading
+Result = TypeVar("Result")
 
 
 def merge_model(
-    recipe: Recipe,
-    standing: Standing,
-    arrival: Arrival,
-    examined: Examined,
-    draft: Draft,
-    *,
-    started: Started,
-    apply: LayerMap,
-    each: Each,
-) -> Standing:
-    """What stands when the model has been merged into what stood; its accumulated tensors are in ``draft``.
+    recipe: Recipe, standing: Standing, arrival: Arrival, draft: Draft, *, apply: ApplyStep | None = None, each: Each
+) -> tuple[Recipe, Standing, Examined]:
+    """Merge one model into what stands.
 
     Args:
         draft: takes the new accumulated tensors, one parameter at a time.
-        started: for the times in the history.
-        apply: applies a step to all parameters (`LayerMap`).
+        apply: applies a layerwise method's step elsewhere.
         each: the parameters' names.
+
+    Returns:
+        The recipe with what the model has shown of the base, what stands now, and what was seen of the model.
+
+    Raises:
+        ValueError: NaN or infinity, a model equal to the base, or another base than the recorded one.
     """
-    step = ParameterStep(recipe.method, recipe.params)
-    reports: list[Report] = []
-    squares: list[float] = []
-    inputs = _inputs(recipe, standing, arrival.source, started.read, each)
-    units = (unit for key, units in recipe.units.items() if key in recipe.kinds for unit in units)
-    for unit, (value, report) in zip(units, apply(step, inputs), strict=True):
-        reports += [report] if report else []
-        squares += [square(tensor) for tensor in tensors_of(value)]
-        draft.put(unit, value)
-    for unit, value in _averaged(recipe, standing, arrival.source, started.read):
-        draft.put(unit, value)
-    model = {
+    sources, survey, looked = [arrival.source], None, None
+    make_survey = recipe.method.survey
+    if make_survey:  # which is to see no model that is refused
+        looked = Gathered(recipe, sources, hashing=recipe.hashing)
+        for walked in walks(recipe, looked.walk(standing, None), each("checking")):
+            looked.take(walked)
+        looked.examined(0)
+        recipe = looked.recipe()
+        pairs = TaskVectorPairs(recipe, standing, arrival.source)
+        survey = make_survey(pairs, context_of(recipe, standing, len(standing.models) + 1), **recipe.params)
+    gathered = Gathered(recipe, sources, hashing=recipe.hashing and looked is None)
+    walk = gathered.walk(standing, step_of(recipe, apply), survey)
+    for walked in walks(recipe, walk, each("merging"), apply):
+        gathered.take(walked)
+        for unit, value in walked.values.items():
+            draft.put(unit, value)
+    recipe, examined = gathered.recipe(), (looked or gathered).examined(0)
+    new = following(recipe, replace(standing, accumulated=draft), arrival, examined, gathered, 0)
+    if recipe.method.finish and not recipe.method.scales:
+        new = _with_merged_norm(new, merged_norm(recipe, new, each("scaling")))
+    return recipe, new, examined
+
+
+def walks(
+    recipe: Recipe, walk: Callable[[str], Result], keys: Iterable[str], apply: ApplyStep | None = None
+) -> Iterator[Result]:
+    """What the walks of all parameters give, in the order of their names.
+
+    Args:
+        keys: all names, as an iterable that shows progress, say.
+    """
+    with closing(run_walks(recipe, walk, apply)) as results:
+        for _, walked in zip(keys, results, strict=True):
+            yield walked
+
+
+def following(
+    recipe: Recipe, standing: Standing, arrival: Arrival, examined: Examined, gathered: Gathered, number: int
+) -> Standing:
+    """What stands after one more model; the accumulated tensors stay those that they are.
+
+    Args:
+        number: of the model among those that were gathered.
+    """
+    model: dict[str, Any] = {
         "name": arrival.name,
         "source": arrival.origin.source,
         "revision": arrival.origin.revision,
@@ -72,70 +96,39 @@ def merge_model(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "history": {"task_vector_norm": examined.norm},
     }
-    new = Standing(draft, math.sqrt(math.fsum(squares)), (*standing.models, model))
-    row = {
-        "merged_norm": _merged_norm(recipe, new, each),
-        "read_seconds": started.read.seconds,
-        "merge_seconds": time.perf_counter() - started.at - started.read.seconds,
-        **_summary(recipe, new),
-        **over_layers(reports),
-    }
+    new = Standing(standing.accumulated, gathered.merged_norm(number), (*standing.models, model))
+    row: dict[str, float] = {"merged_norm": _norm_by_scale(recipe, new)}
+    row |= gathered.seconds(number)
+    if recipe.method.summary:
+        row |= recipe.method.summary(context_of(recipe, new, len(new.models)), **recipe.params)
+    row |= over_layers(gathered.reports(number))
     history = {"task_vector_norm": examined.norm} | without_nan(row)
     return replace(new, models=(*standing.models, model | {"history": history}))
 
 
-def _inputs(recipe: Recipe, standing: Standing, source: Source, read: TimedReading, each: Each) -> Iterator[Inputs]:
-    """What the step of every parameter is made of; first the survey of the whole model, if the method makes one."""
-    base, t = recipe.base, len(standing.models) + 1
-    survey = None
-    if recipe.method.survey:
-        pairs = TaskVectorPairs(recipe, standing, source, read)
-        survey = recipe.method.survey(pairs, context_of(recipe, standing, t), **recipe.params)
-    for key in each("merging"):
-        if key not in recipe.kinds:
-            continue
-        views = (recipe.views(key, read(model, key)) for model in (base, source))
-        for unit, old, new in zip(recipe.units[key], *views, strict=True):
-            context = context_of(recipe, standing, t, name=unit, kind=recipe.kinds[key], survey=survey)
-            yield Inputs(accumulated_of(recipe, standing, unit), old, new, context)
+def _norm_by_scale(recipe: Recipe, new: Standing) -> float:
+    """‖merged − W0‖ of what stands, where that takes no pass over the tensors; else NaN."""
+    if not recipe.method.finish:
+        return new.norm
+    return abs(scale_of(recipe, new)) * new.norm if recipe.method.scales else math.nan
 
 
-def _averaged(recipe: Recipe, standing: Standing, source: Source, read: TimedReading) -> Iterator[tuple[str, Tensor]]:
-    """The statistics of BatchNorm, which are averaged whatever the method."""
-    context = Context(len(standing.models) + 1)
-    for key in (key for key in recipe.units if key not in recipe.kinds):  # in the order of the keys, as all else
-        old, new = (recipe.computed(read(model, key)) for model in (recipe.base, source))
-        accumulated = accumulated_of(recipe, standing, key)
-        assert accumulated is None or isinstance(accumulated, Tensor)
-        yield key, weight_average(torch.zeros_like(old) if accumulated is None else accumulated, new - old, context)
+def _with_merged_norm(standing: Standing, norm: float | None) -> Standing:
+    *before, last = standing.models
+    return replace(standing, models=(*before, last | {"history": last["history"] | {"merged_norm": norm}}))
 
 
 class TaskVectorPairs:
     """(accumulated tensor, task vector) of every parameter, for a survey; each iteration reads the model again."""
 
-    def __init__(self, recipe: Recipe, standing: Standing, source: Source, read: TimedReading):
-        self.recipe, self.standing, self.source, self.read = recipe, standing, source, read
+    def __init__(self, recipe: Recipe, standing: Standing, source: Source):
+        self.recipe, self.standing, self.source = recipe, standing, source
 
     def __iter__(self) -> Iterator[tuple[Value, Tensor]]:
         recipe = self.recipe
         for key in recipe.kinds:
-            views = (recipe.views(key, self.read(model, key)) for model in (self.source, recipe.base))
+            views = (recipe.views(key, model.read(key)) for model in (self.source, recipe.base))
             for unit, new, old in zip(recipe.units[key], *views, strict=True):
                 tau = new - old
                 accumulated = accumulated_of(recipe, self.standing, unit)
                 yield (tau.new_zeros(tau.shape) if accumulated is None else accumulated), tau
-
-
-def _merged_norm(recipe: Recipe, new: Standing, each: Each) -> float:
-    """‖merged − W0‖ over all parameters."""
-    if not recipe.method.finish:
-        return new.norm
-    return math.sqrt(
-        math.fsum(square(merged_task_vector(recipe, new, key)) for key in each("scaling") if key in recipe.kinds)
-    )
-
-
-def _summary(recipe: Recipe, new: Standing) -> dict[str, float]:
-    if not recipe.method.summary:
-        return {}
-    return dict(recipe.method.summary(context_of(recipe, new, len(new.models)), **recipe.params))

@@ -38,6 +38,14 @@ def origin_of(model: Model, source: Source) -> Origin:
     return Origin(str(model) if source.revision else os.path.abspath(model), source.revision)
 
 
+DEFAULT_MEMORY = 512 << 20
+"""Bytes for tensors in flight, where nobody asks for more or less."""
+
+_PASSING = 6
+"""How many tensors of a parameter's own size are there while it is merged: the base's, the model's, the task vector, what
+is accumulated before and after, and one in between."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A method with its hyper-parameters, the base that it starts from, and how to compute.
@@ -54,6 +62,8 @@ class Recipe:
         base_hash: content hash of the base; None until somebody needs it.
         rest_hash: the same of what takes no part in the merge (a whole CLIP model's text tower).
         started_with: what the merge was begun with, where that is on record: versions, threads, hash of the method's code.
+        memory: bytes for the tensors of the work in flight (`working_bytes`).
+        hashes: whether contents are hashed although the merge is not on record.
     """
 
     method: Method
@@ -69,6 +79,8 @@ class Recipe:
     base_hash: str | None = None
     rest_hash: str | None = None
     started_with: Mapping[str, Any] | None = None
+    memory: int = DEFAULT_MEMORY
+    hashes: bool = False
 
     @cached_property
     def keys(self) -> list[str]:
@@ -128,6 +140,18 @@ class Recipe:
         """Whether the merge outlives its process, so that the base is held against its hash whenever it is read."""
         return self.started_with is not None
 
+    def working_bytes(self, key: str) -> int:
+        """What merging one parameter takes, at most: its tensors, and the method's workspace for its largest layer."""
+        item, shape = self.compute_dtype.itemsize, self.base.shapes[key]
+        layerwise = self.method.layerwise and self.layers[key].kind in ("linear", "convolution")
+        largest = max(map(math.prod, self.layers[key].shapes(shape)), default=0) if layerwise else 0
+        return int(item * (_PASSING * math.prod(shape) + self.method.workspace * largest))
+
+    @property
+    def hashing(self) -> bool:
+        """Whether the models' contents are hashed."""
+        return self.recorded or self.hashes
+
     @property
     def accumulated_bytes(self) -> int:
         """What accumulated tensors take, one per parameter."""
@@ -169,6 +193,8 @@ def new_recipe(
     reference_compat: bool = False,
     linear: Sequence[str] | None = None,
     revision: str | None = None,
+    memory: int | None = None,
+    hashes: bool = False,
 ) -> Recipe:
     """The recipe of a merge that begins; see `cmmlib.ContinualMerger` for arguments and errors."""
     found = get_method(method)
@@ -176,13 +202,25 @@ def new_recipe(
     place = computing_device(device)
     if compute_dtype not in (None, torch.float32, torch.float64):
         raise ValueError(f"compute_dtype: expected torch.float32 or torch.float64, got {compute_dtype}")
+    budget = memory_budget(memory)
     source = open_base(base, revision)
     widest = max(source.dtypes.values(), key=lambda d: d.itemsize)
     layers = statistics_of(source)
     if found.layerwise or linear is not None:
         layers = layers_of(source, _architecture(source, linear), linear)
     dtype = compute_dtype or torch.promote_types(widest, torch.float32)
-    recipe = Recipe(found, resolved, source, origin_of(base, source), layers, dtype, place, bool(reference_compat))
+    recipe = Recipe(
+        found,
+        resolved,
+        source,
+        origin_of(base, source),
+        layers,
+        dtype,
+        place,
+        bool(reference_compat),
+        memory=budget,
+        hashes=hashes,
+    )
     if found.check:
         found.check(resolved, recipe.kinds)
     return recipe
@@ -225,6 +263,31 @@ def computing_device(device: str | torch.device | None) -> torch.device:
     if place.type == "mps":
         raise ValueError("device: MPS has no float64, which the factorisations need; merge on the CPU (device=None)")
     return place
+
+
+def memory_budget(memory: int | None) -> int:
+    """Bytes for tensors in flight; None for `DEFAULT_MEMORY`.
+
+    Raises:
+        ValueError: no number of bytes.
+    """
+    if memory is None:
+        return DEFAULT_MEMORY
+    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
+        raise ValueError(f"memory: expected a number of bytes, at least 1, got {memory!r}")
+    return memory
+
+
+def warn_if_larger_than_memory(recipe: Recipe) -> None:
+    """Warns of layers that need more than the budget by themselves; called by what the user calls."""
+    key = max(recipe.keys, key=recipe.working_bytes)
+    needed = recipe.working_bytes(key)
+    if needed > recipe.memory and recipe.method.layerwise:
+        warnings.warn(
+            f"{recipe.base.label}: method {recipe.method.name!r} may take {needed >> 20} MiB for {key!r} alone, more than "
+            f"memory={recipe.memory >> 20} MiB; such layers are merged one at a time",
+            stacklevel=3,
+        )
 
 
 HARDLY_LINEAR = 0.2

@@ -25,10 +25,15 @@ _STARTED_WITH = ("cmmlib", "torch", "threads", "method_code")
 
 def on_record(recipe: Recipe) -> Recipe:
     """The recipe of a merge that is to outlive its process: with all hashes, and what it was begun with."""
+    return recipe if recipe.recorded else dated(hashed(recipe, rest=True))
+
+
+def dated(recipe: Recipe) -> Recipe:
+    """The recipe with what the merge was begun with, without taking a hash."""
     if recipe.recorded:
         return recipe
     here = (__version__, torch.__version__, torch.get_num_threads(), code_of(recipe.method))
-    return replace(hashed(recipe, rest=True), started_with=dict(zip(_STARTED_WITH, here, strict=True)))
+    return replace(recipe, started_with=dict(zip(_STARTED_WITH, here, strict=True)))
 
 
 def code_of(method: Method) -> str | None:

@@ -91,7 +91,13 @@ def _check(params: Mapping[str, Any], layers: Mapping[str, Kind]) -> None:
         raise ValueError(f"method 'dop', parameter 'alpha': {params['alpha']!r} needs solver='exact'")
 
 
-@method(paper="https://openreview.net/forum?id=zD5cUX67b9", check=_check, layerwise=True, keeps_first=True)
+@method(
+    paper="https://openreview.net/forum?id=zD5cUX67b9",
+    check=_check,
+    layerwise=True,
+    keeps_first=True,
+    separable=True,
+)
 def dop(
     merged: Tensor,
     task_vector: Tensor,

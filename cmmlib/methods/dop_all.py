@@ -54,7 +54,7 @@ def _finish(merged: Value, ctx: Context, *, ridge: float, others: str, **_) -> T
     return solve(merged, ridge).to(merged["r"].dtype)
 
 
-@method(paper="https://openreview.net/forum?id=zD5cUX67b9", finish=_finish, layerwise=True, order_free=True)
+@method(paper="https://openreview.net/forum?id=zD5cUX67b9", finish=_finish, layerwise=True, order_free=True, separable=True)
 def dop_all(
     merged: Value,
     task_vector: Tensor,

@@ -93,7 +93,16 @@ def _lambda(ctx: Context, **_) -> dict[str, float]:
     return {"lambda": ctx.running_norm / ctx.mean_norm}
 
 
-@method(paper="https://arxiv.org/abs/2501.09522", finish=_rescale, summary=_lambda, layerwise=True, keeps_first=True)
+@method(
+    paper="https://arxiv.org/abs/2501.09522",
+    finish=_rescale,
+    summary=_lambda,
+    layerwise=True,
+    keeps_first=True,
+    separable=True,
+    scales=True,
+    workspace=12.0,
+)
 def opcm(
     merged: Tensor,
     task_vector: Tensor,

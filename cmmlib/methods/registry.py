@@ -19,12 +19,9 @@ vector. Before the first model ``merged`` is zeros all the same.
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import inspect
 import math
 import numbers
-import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +31,7 @@ from typing import Annotated, Any, Literal
 
 from torch import Tensor
 
-from .sources import package_sources, sources_of
+from .sources import code_hash, package_sources, sources_of
 
 Kind = Literal["linear", "other", "free"]
 """``linear``: the 2-D weight of a linear layer, shaped (out, in).  ``free``: a parameter held by a module that
@@ -104,6 +101,12 @@ class Method:
         layerwise: whether linear layers are treated differently from the rest, so that kinds must be known.
         order_free: whether the final model is the same for every order of the models, up to rounding.
         keeps_first: whether merging a single model returns that model.
+        separable: whether a parameter's result depends on this parameter of the models alone: there is no ``survey``, and
+            neither ``step`` nor ``finish`` reads ``mean_norm`` or ``running_norm``, but for a finish that ``scales``. A
+            merge of many models may then go parameter by parameter. With ``reference_compat`` it never does.
+        scales: whether ``finish`` multiplies all parameters by one number, which may depend on the norms.
+        workspace: memory that a step of a linear weight takes beside its inputs and its result, in multiples of the
+            weight; default: 40 for a layerwise method, else none.
     """
 
     name: str
@@ -116,6 +119,9 @@ class Method:
     layerwise: bool = False
     order_free: bool = False
     keeps_first: bool = False
+    separable: bool = False
+    scales: bool = False
+    workspace: float = 40.0
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -157,9 +163,9 @@ class Method:
         return code_hash(_sources(self))
 
 
-_OF_THE_MERGER = "base method compute_dtype device reference_compat linear save_every_step revision progress layer_map"
-RESERVED = frozenset(_OF_THE_MERGER.split())
-"""Arguments of `cmmlib.ContinualMerger`, which no hyper-parameter can be called by."""
+_OF_THE_MERGER = "base method compute_dtype device reference_compat linear save_every_step revision progress"
+RESERVED = frozenset((_OF_THE_MERGER + " apply_step memory hashes dtype whole max_shard_bytes allow_repeat").split())
+"""Arguments of `cmmlib.ContinualMerger` and `cmmlib.merge_to`, which no hyper-parameter can be called by."""
 
 _METHODS: dict[str, Method] = {}
 
@@ -174,7 +180,8 @@ def method(function: Callable[..., Any] | None = None, *, name: str | None = Non
         name: of the method. Default: that of the function.
         paper: link to its source.
         options: other fields of `Method`: ``layerwise=True`` to be told which parameters are linear weights, ``finish``,
-            ``survey`` and ``summary`` (functions), ``order_free`` and ``keeps_first`` (promises that save scoring).
+            ``survey`` and ``summary`` (functions), ``order_free`` and ``keeps_first`` (promises that save scoring),
+            ``separable``, ``scales`` and ``workspace`` (promises that save reading and memory).
 
     Raises:
         ValueError: as in `register`.
@@ -195,6 +202,8 @@ def register(new: Method) -> None:
     """
     if new.name in _METHODS and _is_ours(_METHODS[new.name].step) and not _is_ours(new.step):
         raise ValueError(f"the name {new.name!r} belongs to a method of cmmlib; choose another")
+    if new.separable and new.survey:
+        raise ValueError(f"method {new.name!r}: a survey sees the whole model, so the method is not separable")
     for parameter in _hyper_parameters(new.step):
         if parameter.name in RESERVED:
             raise ValueError(f"method {new.name!r}: ContinualMerger takes {parameter.name!r} itself; name it differently")
@@ -217,18 +226,6 @@ def get_method(name: str) -> Method:
 def method_names() -> list[str]:
     """Names of all registered methods, sorted."""
     return sorted(_METHODS)
-
-
-def code_hash(sources: Iterable[str]) -> str:
-    """Hash (16 hexadecimal digits) of what Python sources do: comments, docstrings and layout do not count."""
-    digest = hashlib.sha256()
-    for source in sources:
-        tree = ast.parse(textwrap.dedent(source))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-        digest.update(ast.unparse(tree).encode())
-    return digest.hexdigest()[:16]
 
 
 def _is_ours(step: Callable[..., Any]) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import inspect
 import sys
 import sysconfig
+import textwrap
 import types
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,6 +17,26 @@ from torch import Tensor
 
 _LIBRARIES = tuple({Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+_DECIDES_NO_RESULT = frozenset({"separable", "scales", "workspace"})
+"""What a method promises of how a merge may be done; what comes out is the same."""
+
+
+def code_hash(sources: Iterable[str]) -> str:
+    """Hash (16 hexadecimal digits) of what Python sources do.
+
+    Comments, docstrings and layout do not count, nor what a method promises of how a merge may be done.
+    """
+    digest = hashlib.sha256()
+    for source in sources:
+        tree = ast.parse(textwrap.dedent(source))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "method":
+                node.keywords = [keyword for keyword in node.keywords if keyword.arg not in _DECIDES_NO_RESULT]
+        digest.update(ast.unparse(tree).encode())
+    return digest.hexdigest()[:16]
 
 
 def package_sources(module: str, *, without: str) -> list[str]:

@@ -28,16 +28,24 @@ class ContentHash:
 
     def update(self, name: str, tensor: Tensor) -> None:
         """Take the next tensor."""
-        about: list[object] = [name, dtype_name(tensor.dtype), list(tensor.shape)]
-        data = tensor_bytes(tensor)
         if self._scheme == DIGESTS:
-            about, data = [*about, hashlib.sha256(data).hexdigest()], memoryview(b"")
-        self._digest.update(json.dumps(about).encode() + b"\n")
-        self._digest.update(data)
+            return self.take(entry_of(name, tensor))
+        about = [name, dtype_name(tensor.dtype), list(tensor.shape)]
+        self.take(json.dumps(about).encode() + b"\n" + tensor_bytes(tensor))
+
+    def take(self, entry: bytes) -> None:
+        """Take the next tensor's `entry_of`, where the scheme is `DIGESTS`."""
+        self._digest.update(entry)
 
     def hexdigest(self) -> str:
         """The hash of all tensors so far."""
         return self._digest.hexdigest()
+
+
+def entry_of(name: str, tensor: Tensor) -> bytes:
+    """What a tensor adds to a hash by `DIGESTS`; may be computed in any order, on any thread."""
+    digest = hashlib.sha256(tensor_bytes(tensor)).hexdigest()
+    return json.dumps([name, dtype_name(tensor.dtype), list(tensor.shape), digest]).encode() + b"\n"
 
 
 def content_hash(source: Source, scheme: str = DIGESTS) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from functools import cached_property
+from threading import Lock
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -131,7 +132,7 @@ Read = Callable[[str], Tensor]
 class Regrouped:
     """Reads tensors of one layout out of another, a group at a time.
 
-    The last group is kept, as its tensors are asked for one after the other.
+    The last group is kept, as its tensors are asked for one after the other, from any thread.
 
     Args:
         conversion: of the architecture.
@@ -142,6 +143,7 @@ class Regrouped:
     def __init__(self, conversion: Conversion, stored: Mapping[Slot, str], read: Read):
         self.conversion, self.stored, self.read = conversion, stored, read
         self._last: tuple[object, dict[Slot, Tensor]] = (None, {})
+        self._one_at_a_time = Lock()
         parts: dict[str, list[Slot]] = {}  # first parameter in memory → the slots of the tensors that make it
         for slot in stored:
             if slot.pattern is not None:
@@ -159,9 +161,10 @@ class Regrouped:
     def __call__(self, slot: Slot) -> Tensor:
         """The tensor of a slot whose `sources` are there."""
         group = (slot.target, slot.pattern)
-        if self._last[0] != group or slot not in self._last[1]:
-            self._last = group, self._made(slot)
-        return self._last[1][slot]
+        with self._one_at_a_time:
+            if self._last[0] != group or slot not in self._last[1]:
+                self._last = group, self._made(slot)
+            return self._last[1][slot]
 
     def _made(self, slot: Slot) -> dict[Slot, Tensor]:
         if slot.pattern is not None:

@@ -17,6 +17,8 @@ from torch import Tensor
 from .dtypes import CODES
 from .tensor_bytes import tensor_bytes
 
+_FLUSHED_AT_ONCE = 16 << 20
+
 
 def write_some(file: FileIO, data: memoryview) -> int:
     """Write what the disk takes at once, and say how much; a name of its own, for tests in which the disk is full."""
@@ -46,6 +48,7 @@ class Writer:
         self._room, self._metadata, self._checksums = -(-room // 8) * 8, dict(metadata or {}), checksums
         self._header: dict[str, Any] = {}
         self.length = 0  # of the data so far
+        self._flushed = 0
         self._file = open(self.temporary, "wb", buffering=0)  # noqa: SIM115  (closed in close or discard)
         self._file.seek(8 + self._room)
 
@@ -62,6 +65,7 @@ class Writer:
             self._metadata[f"crc32:{name}"] = f"{zlib.crc32(data):08x}"
         self._write(data)
         self.length += len(data)
+        self._start_flushing()
 
     def _write(self, data: memoryview | bytes) -> None:
         view = memoryview(data)
@@ -70,6 +74,14 @@ class Writer:
                 view = view[write_some(self._file, view) :]
         except OSError as error:  # which does not know the file's name
             raise OSError(error.errno, f"{error.strerror} (nothing was changed)", str(self.path)) from None
+
+    def _start_flushing(self) -> None:
+        """Have the disk begin with what is written, so that less is left to wait for in the end."""
+        end = 8 + self._room + self.length
+        if end - self._flushed >= _FLUSHED_AT_ONCE and hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):  # which changes nothing but the time that closing takes
+                os.posix_fadvise(self._file.fileno(), self._flushed, end - self._flushed, os.POSIX_FADV_DONTNEED)
+            self._flushed = end
 
     def close(self) -> None:
         """Write the header, flush to disk, rename."""

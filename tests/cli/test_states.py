@@ -161,4 +161,4 @@ def test_progress_goes_to_a_terminals_error_stream(
     capsys.readouterr()
     assert main(["add", state, TASKS[0]]) == 0
     captured = capsys.readouterr()
-    assert "checking" in captured.err and "merging" in captured.err and "checking" not in captured.out
+    assert "merging" in captured.err and "merging:" not in captured.out

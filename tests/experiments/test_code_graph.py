@@ -3,7 +3,7 @@
 import pytest
 
 from cmmlib.experiments.code_graph import imported_modules, source_of
-from cmmlib.methods.registry import code_hash
+from cmmlib.methods.sources import code_hash
 
 
 @pytest.fixture

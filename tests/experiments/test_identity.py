@@ -3,7 +3,7 @@
 from cmmlib.experiments.identity import canonical_json, deciding_modules, identity
 from cmmlib.experiments.rows import published_rows
 from cmmlib.experiments.runs import Run, plan
-from cmmlib.methods.registry import code_hash
+from cmmlib.methods.sources import code_hash
 
 from ..helpers.golden_suite import SUITE
 

@@ -39,7 +39,7 @@ def test_on_ray_a_killed_worker_is_replaced_and_every_bit_is_the_serial_run_s(tm
     register(replace(opcm, name="doomed", step=opcm_in_a_worker_that_is_killed_once))
     with warnings.catch_warnings(record=True) as warned, RayLayers(2) as layers:
         warnings.simplefilter("always")
-        there = ContinualMerger(suite.base(backbone), "doomed", layer_map=layers)
+        there = ContinualMerger(suite.base(backbone), "doomed", apply_step=layers)
         here = ContinualMerger(suite.base(backbone), "opcm")
         for task in suite.task_names(3):
             for merger in (there, here):

@@ -21,7 +21,7 @@ TINY = dict(hidden_size=16, intermediate_size=24, num_attention_heads=2)
 @pytest.fixture
 def begun(tmp_path: Path) -> Path:
     """A state into which one model has been merged."""
-    ContinualMerger(BASE, "opcm").add(TASKS[0]).save(tmp_path / "state")
+    ContinualMerger(BASE, "opcm", hashes=True).add(TASKS[0]).save(tmp_path / "state")
     return tmp_path / "state"
 
 

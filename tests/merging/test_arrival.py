@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from cmmlib import ContinualMerger, merge
+from cmmlib.merging.parameter_step import Inputs, Stepped
 
 from ..helpers.models import BASE, METHODS, QUICK, TASKS, broken, contents, same
 
@@ -61,13 +62,16 @@ def test_a_model_that_changes_while_it_is_read_is_refused(begun: Path, tmp_path:
     path = tmp_path / "model.safetensors"
     path.write_bytes(TASKS[1].read_bytes())
 
-    def meddling(step: Callable, inputs: Iterable) -> Iterator:
-        os.utime(path, ns=(1, 1))
-        return map(step, inputs)
+    class Meddling:
+        at_once = 1
+
+        def __call__(self, step: Callable, inputs: Inputs) -> Stepped:
+            os.utime(path, ns=(1, 1))
+            return step(inputs)
 
     before = contents(begun)
     with pytest.raises(ValueError, match="changed while it was read; nothing was merged"):
-        ContinualMerger.load(begun, layer_map=meddling).add(path)
+        ContinualMerger.load(begun, apply_step=Meddling()).add(path)
     assert contents(begun) == before
 
 

@@ -66,7 +66,8 @@ def test_parameter_by_parameter_through_all_models_gives_the_same_bits(method: s
         value, (base,) = None, recipe.views(key, recipe.base.read(key))
         for t, model in enumerate(models, 1):
             context = context_of(recipe, Standing(), t, name=key, kind=recipe.kinds[key])
-            value, _ = step(Inputs(value, base, *recipe.views(key, model.read(key)), context))
+            (new,) = recipe.views(key, model.read(key))
+            value = step(Inputs(value, new - base, base, context)).value
         accumulated.put(key, value)
     merger = ContinualMerger(BASE, method, reference_compat=reference_compat)
     for task in TASKS:

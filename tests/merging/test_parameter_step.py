@@ -18,7 +18,7 @@ from cmmlib.methods import Context, Method, get_method
 from ..helpers.layers import randn
 from ..helpers.models import METHODS, QUICK
 
-BASE, MODEL = randn(4, 6, seed=1), randn(4, 6, seed=2)
+BASE, TAU = randn(4, 6, seed=1), randn(4, 6, seed=2)
 CONTEXT = Context(3, name="fc.weight", kind="linear", mean_norm=2.5, running_norm=4.0)
 
 
@@ -32,7 +32,7 @@ def surveyed(step: ParameterStep, inputs: Inputs) -> Inputs:
     survey, accumulated = step.method.survey, inputs.accumulated
     if survey is None or accumulated is None:
         return inputs
-    pairs = [(accumulated, inputs.model - inputs.base)]
+    pairs = [(accumulated, inputs.task_vector)]
     return inputs._replace(context=replace(inputs.context, survey=survey(pairs, inputs.context, **step.params)))
 
 
@@ -40,9 +40,9 @@ def third_of(step: ParameterStep) -> Inputs:
     """What the step of the third model is made of."""
     value = None
     for t in (1, 2):
-        model = BASE + randn(4, 6, seed=10 + t)
-        value, _ = step(surveyed(step, Inputs(value, BASE, model, replace(CONTEXT, t=t))))
-    return surveyed(step, Inputs(value, BASE, MODEL, CONTEXT))
+        tau = randn(4, 6, seed=10 + t)
+        value = step(surveyed(step, Inputs(value, tau, BASE, replace(CONTEXT, t=t)))).value
+    return surveyed(step, Inputs(value, TAU, BASE, CONTEXT))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -51,12 +51,13 @@ def test_a_step_gives_what_the_methods_function_gives(method: str, sent: bool):
     step = step_of(method)
     inputs = third_of(step)
     context = replace(inputs.context, base=BASE)
-    expected = step.method.step(inputs.accumulated, MODEL - BASE, context, **step.params)
+    expected = step.method.step(inputs.accumulated, TAU, context, **step.params)
     expected, numbers = expected if isinstance(expected, tuple) else (expected, {})
     if sent:  # as to another process
         step, inputs = pickle.loads(pickle.dumps((step, inputs)))
-    value, report = step(inputs)
+    value, square, report = step(inputs)
     assert torch.equal(value, expected) and report == numbers
+    assert square == pytest.approx(float(expected.double().square().sum()), rel=1e-14)
 
 
 def test_a_function_is_given_zeros_the_task_vector_and_the_base():
@@ -67,13 +68,13 @@ def test_a_function_is_given_zeros_the_task_vector_and_the_base():
         return merged + task_vector
 
     step = ParameterStep(Method("watched", watched, ""), {"factor": 2.0})
-    value, report = step(Inputs(None, BASE, MODEL, CONTEXT))
-    again, _ = step(Inputs(value, BASE, MODEL, CONTEXT))
+    value, _, report = step(Inputs(None, TAU, BASE, CONTEXT))
+    again, *_ = step(Inputs(value, TAU, BASE, CONTEXT))
     (first, task_vector, context, factor), (second, *_) = seen
     assert torch.equal(first, torch.zeros_like(BASE)) and first.dtype == BASE.dtype and second is value
-    assert torch.equal(task_vector, MODEL - BASE) and factor == 2.0 and report == {}
+    assert task_vector is TAU and factor == 2.0 and report == {}
     assert context.base is BASE and replace(context, base=None) == CONTEXT
-    assert torch.equal(again, 2 * (MODEL - BASE)) and CONTEXT.base is None
+    assert torch.equal(again, 2 * TAU) and CONTEXT.base is None
 
 
 @pytest.mark.parametrize(
@@ -90,13 +91,15 @@ def test_a_function_is_given_zeros_the_task_vector_and_the_base():
 def test_what_is_not_finite_or_of_another_shape_is_refused(gives: Any, message: str):
     step = ParameterStep(Method("faulty", lambda merged, tau, ctx: gives(tau), ""), {})
     with pytest.raises(ValueError, match=rf"method 'faulty' returned a tensor of .*{message}"):
-        step(Inputs(None, BASE, MODEL, CONTEXT))
+        step(Inputs(None, TAU, BASE, CONTEXT))
 
 
 def test_parts_may_have_any_shape_and_a_report_goes_with_them():
-    parts = {"rows": MODEL.sum(1), "scale": MODEL.sum()}
+    parts = {"rows": TAU.sum(1), "scale": TAU.sum()}
     step = ParameterStep(Method("parted", lambda merged, tau, ctx: (parts, {"size": 2.0}), ""), {})
-    assert step(Inputs(None, BASE, MODEL, CONTEXT)) == (parts, {"size": 2.0})
+    value, square, report = step(Inputs(None, TAU, BASE, CONTEXT))
+    assert value == parts and report == {"size": 2.0}
+    assert square == pytest.approx(sum(float(part.double().square().sum()) for part in parts.values()))
 
 
 def test_a_context_tells_of_the_models_before():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cmmlib import ContinualMerger
+from cmmlib.merging.parameter_step import Inputs, Stepped
 
 from ..helpers.models import State, same
 
@@ -17,16 +18,19 @@ from ..helpers.models import State, same
 def test_layers_may_be_stepped_elsewhere(on_disk: bool, folder: Callable, clip_models: list[State], tmp_path: Path):
     seen = []
 
-    def elsewhere(step: Callable, inputs: Iterable) -> Iterator:
-        for each in inputs:
-            seen.append(each[2].name)
-            yield pickle.loads(pickle.dumps(step))(pickle.loads(pickle.dumps(each)))
+    class Elsewhere:
+        at_once = 2
 
-    merger = ContinualMerger(folder("base"), "opcm", layer_map=elsewhere)
+        def __call__(self, step: Callable, inputs: Inputs) -> Stepped:
+            seen.append(inputs.context.name)
+            return pickle.loads(pickle.dumps(step))(pickle.loads(pickle.dumps(inputs)))
+
+    elsewhere = Elsewhere()
+    merger = ContinualMerger(folder("base"), "opcm", apply_step=elsewhere)
     plain = ContinualMerger(folder("base"), "opcm")
     if on_disk:
         merger.save(tmp_path / "state")
-        merger = ContinualMerger.load(tmp_path / "state", layer_map=elsewhere)
+        merger = ContinualMerger.load(tmp_path / "state", apply_step=elsewhere)
     for model in clip_models[:2]:
         merger.add(model)
         plain.add(model)
