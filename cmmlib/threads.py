@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_FINISHED = 0.25
+"""The share of its size that an item takes when it is done and its result not taken yet."""
 
 
 def side_by_side(
@@ -83,15 +86,22 @@ def in_order(
         size, budget: as of `side_by_side`.
     """
     pending: deque[tuple[Future[Result], float]] = deque()
-    held = 0.0
+
+    def full(taken: float) -> bool:
+        held = sum(each if not future.done() else each * _FINISHED for future, each in pending)
+        return len(pending) >= in_flight or held + taken > budget
+
     try:
         for item in items:
             taken = size(item)
-            while pending and (len(pending) >= in_flight or held + taken > budget):
+            while pending and full(taken):
+                running = [future for future, _ in pending if not future.done()]
+                if len(pending) < in_flight and pending[0][0] in running[:1] and len(running) > 1:
+                    wait(running, return_when=FIRST_COMPLETED)  # a later one may be done sooner, and makes room
+                    continue
                 yield pending[0][0].result()
-                held -= pending.popleft()[1]
+                pending.popleft()
             pending.append((pool.submit(function, item), taken))
-            held += taken
         while pending:
             yield pending[0][0].result()
             pending.popleft()

@@ -74,17 +74,26 @@ class Kept:
 
     def put(self, key: str, value: Value) -> None:
         """Take a parameter's, in place of what is there."""
-        before, size = self._held.pop(key, {}), sum(tensor.nbytes for tensor in tensors_of(value))
-        self._bytes -= sum(tensor.nbytes for tensor in tensors_of(before))
-        if self._bytes + size <= self._limit:
-            self._held[key] = value
-            self._bytes += size
+        size = sum(tensor.nbytes for tensor in tensors_of(value))
+        if self._bytes + size <= self._limit or key in self._held:
+            self._bytes += size if key not in self._held else 0
+            self._held[key] = self._copied(value, self._held.get(key))
             return
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115  (lives as long as this)
         parts, known = {"": value} if isinstance(value, Tensor) else value, self._places.get(key, {})
         self._places[key] = {part: self._written(tensor, known.get(part)) for part, tensor in parts.items()}
+
+    def _copied(self, value: Value, known: Value | None) -> Value:
+        """A copy in memory that lasts, in place of the one before it where that has the same shape.
+
+        What threads allocate is to be let go: a tensor that stays keeps the free memory around it from use.
+        """
+        if isinstance(value, dict):
+            before = known if isinstance(known, dict) else {}
+            return {part: _copy(tensor, before.get(part)) for part, tensor in value.items()}
+        return _copy(value, known if isinstance(known, Tensor) else None)
 
     def _written(self, tensor: Tensor, known: _Place | None) -> _Place:
         """Write a tensor, over one of the same size if there is one."""
@@ -125,6 +134,12 @@ class Kept:
         self._held, self._places = {}, {}
         if self._file is not None:
             self._file.close()
+
+
+def _copy(tensor: Tensor, place: Tensor | None) -> Tensor:
+    if place is not None and (place.shape, place.dtype) == (tensor.shape, tensor.dtype):
+        return place.copy_(tensor)
+    return tensor.clone()
 
 
 class OnDisk:

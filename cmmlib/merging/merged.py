@@ -35,7 +35,7 @@ def _finished(recipe: Recipe, standing: Standing, key: str, unit: str) -> Tensor
 
 
 def scale_of(recipe: Recipe, standing: Standing) -> float:
-    """The number by which a finish that ``scales`` multiplies; NaN where it needs a norm that is not known."""
+    """The number by which a finish that ``scales`` multiplies."""
     assert recipe.method.finish is not None
     one = torch.ones((), dtype=torch.float64)
     return recipe.method.finish(one, context_of(recipe, standing, len(standing.models)), **recipe.params).item()

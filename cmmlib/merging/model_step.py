@@ -19,7 +19,7 @@ from .arrival import Arrival, Examined
 from .gathered import Gathered
 from .history import over_layers, without_nan
 from .merged import merged_norm, scale_of
-from .parameter_step import accumulated_of, context_of
+from .parameter_step import BLOCK, accumulated_of, context_of, in_blocks
 from .progress import Each
 from .recipe import Recipe
 from .standing import Standing
@@ -125,10 +125,30 @@ class TaskVectorPairs:
         self.recipe, self.standing, self.source = recipe, standing, source
 
     def __iter__(self) -> Iterator[tuple[Value, Tensor]]:
+        return self.map(lambda merged, task_vector: (merged, task_vector))
+
+    def map(self, function: Callable[[Value, Tensor], Result]) -> Iterator[Result]:
+        """``function(accumulated, task_vector)`` of every parameter, in order, several side by side.
+
+        To an elementwise method a parameter may come in pieces.
+        """
+
+        def of(key: str) -> list[Result]:
+            return [function(*piece) for pair in self._pairs(key) for piece in self._pieces(*pair)]
+
+        with closing(run_walks(self.recipe, of, keys=self.recipe.kinds)) as results:
+            for result in results:
+                yield from result
+
+    def _pieces(self, accumulated: Value, tau: Tensor) -> Iterable[tuple[Value, Tensor]]:
+        if not self.recipe.method.elementwise or isinstance(accumulated, dict):
+            return [(accumulated, tau)]
+        return zip(in_blocks(accumulated, 8 * BLOCK), in_blocks(tau, 8 * BLOCK), strict=True)
+
+    def _pairs(self, key: str) -> Iterator[tuple[Value, Tensor]]:
         recipe = self.recipe
-        for key in recipe.kinds:
-            views = (recipe.views(key, model.read(key)) for model in (self.source, recipe.base))
-            for unit, new, old in zip(recipe.units[key], *views, strict=True):
-                tau = new - old
-                accumulated = accumulated_of(recipe, self.standing, unit)
-                yield (tau.new_zeros(tau.shape) if accumulated is None else accumulated), tau
+        views = (recipe.views(key, model.read(key)) for model in (self.source, recipe.base))
+        for unit, new, old in zip(recipe.units[key], *views, strict=True):
+            tau = new - old
+            accumulated = accumulated_of(recipe, self.standing, unit)
+            yield (tau.new_zeros(tau.shape) if accumulated is None else accumulated), tau

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from ..models.source import Model
-from .accumulated import InMemory, Kept
+from .accumulated import Draft, InMemory, Kept
 from .apply_step import ApplyStep, step_of
 from .arrival import Arrival, Examined, arrive, require_new, warn_if_implausible
 from .aside import warn_of
 from .gathered import Gathered
 from .merged import merged_tensor, merged_tensors, scale_of
 from .model_step import following, merge_model, walks
+from .parameter_step import NormsUnknown
 from .progress import Each
 from .recipe import Recipe
 from .standing import Standing
@@ -76,15 +77,23 @@ class OnePass:
         """
         if not self.recipe.method.separable or self.recipe.reference_compat:
             yield from self._model_by_model(dtype)
-        elif self.recipe.method.scales and math.isnan(scale_of(self.recipe, self._unknown())):
+        elif self._scale_needs_norms():
             yield from self._scaled_at_the_end(dtype)
         else:
             yield from self._at_once(dtype)
 
     def _unknown(self) -> Standing:
         """What stands in the end, while its norms are not known."""
-        model = {"history": {"task_vector_norm": math.nan}}
-        return Standing(None, math.nan, (model,) * len(self._arrivals))
+        return Standing(None, math.nan, ({},) * len(self._arrivals))
+
+    def _scale_needs_norms(self) -> bool:
+        if not self.recipe.method.scales:
+            return False
+        try:
+            scale_of(self.recipe, self._unknown())
+        except NormsUnknown:
+            return True
+        return False
 
     def _at_once(self, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
         recipe, unknown = self.recipe, self._unknown()
@@ -133,10 +142,10 @@ class OnePass:
     def _gathered(self) -> Gathered:
         return Gathered(self.recipe, [arrival.source for arrival in self._arrivals], hashing=self.recipe.hashing)
 
-    def _keep(self) -> Kept:
+    def _keep(self) -> Draft:
         """Room for accumulated tensors: what the memory has beside the work in flight, or as much as it takes."""
         if self._scratch is None:
-            return Kept(math.inf, Path())
+            return InMemory()
         recipe = self.recipe
         in_flight = min(recipe.memory // 2, 2 * max(map(recipe.working_bytes, recipe.keys)))
         self.recipe = replace(recipe, memory=in_flight)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -14,6 +15,9 @@ from ..methods import Context, Method, Value
 from .accumulated import on_device, tensors_of
 from .recipe import Recipe
 from .standing import Standing
+
+BLOCK = 1 << 17
+"""Entries that stay in a core's cache, even several times and as float64."""
 
 Report = Mapping[str, float]
 """A method's own quantities of one step of one parameter."""
@@ -75,8 +79,8 @@ class ParameterStep:
         """
         tau = inputs.task_vector
         accumulated = torch.zeros_like(tau) if inputs.accumulated is None else inputs.accumulated
-        context = replace(inputs.context, base=inputs.base)
-        result = self.method.step(accumulated, tau, context, **self.params)
+        context = _with_base(inputs.context, inputs.base)
+        result = self._result(accumulated, tau, context)
         value, report = result if isinstance(result, tuple) else (result, {})
         parts = [value] if not isinstance(value, dict) else list(value.values())
         if not parts or not all(isinstance(part, Tensor) for part in parts):
@@ -89,13 +93,26 @@ class ParameterStep:
         value = in_rows(value)
         total = math.fsum(square(part) for part in tensors_of(value)) if measured else math.nan
         if shape != tuple(tau.shape) or (measured and not math.isfinite(total)):
-            whole = math.isnan(context.running_norm)  # one that is not known to the step
             raise ValueError(
                 f"method {self.method.name!r} returned a tensor of shape {shape} for {context.name!r} of shape "
                 f"{tuple(tau.shape)}, finite: {math.isfinite(total)}; a method bug or extreme parameters"
-                + (", or a step that needs norms of the whole model and is registered as separable" if whole else "")
             )
         return Stepped(value, total, report)
+
+    def _result(self, accumulated: Value, tau: Tensor, context: Context) -> Any:
+        if not self.method.elementwise or tau.numel() <= BLOCK or not isinstance(accumulated, Tensor):
+            return self.method.step(accumulated, tau, context, **self.params)
+        assert context.base is not None
+        merged = torch.empty(tau.numel(), dtype=tau.dtype, device=tau.device)
+        parts = (in_blocks(tensor) for tensor in (merged, accumulated, tau, context.base))
+        for place, before, change, base in zip(*parts, strict=True):
+            place.copy_(self.method.step(before, change, _with_base(context, base), **self.params))
+        return merged.view(tau.shape)
+
+
+def in_blocks(tensor: Tensor, size: int = BLOCK) -> Sequence[Tensor]:
+    """The entries in row-major order, in pieces of a size that stays in a core's cache while something is done with them."""
+    return tensor.detach().reshape(-1).split(size)
 
 
 def in_rows(value: Value) -> Value:
@@ -103,24 +120,42 @@ def in_rows(value: Value) -> Value:
     return value.contiguous() if isinstance(value, Tensor) else {part: x.contiguous() for part, x in value.items()}
 
 
+class NormsUnknown(ValueError):
+    """A method asks for a norm over the whole model while parameters are walked one by one."""
+
+
+class _OfOneParameter(Context):
+    """A context without norms over the whole model."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("mean_norm", "running_norm"):
+            raise NormsUnknown(f"{name} is a norm of the whole model, and the method is registered as separable")
+        return super().__getattribute__(name)
+
+
 def context_of(recipe: Recipe, standing: Standing, t: int, **about_parameter: Any) -> Context:
-    """What a method may know at model ``t``, of the whole model and, by ``about_parameter``, of one parameter."""
+    """What a method may know at model ``t``, of the whole model and, by ``about_parameter``, of one parameter.
+
+    Where what stands has no norm yet, to ask for one is an error.
+    """
+    about = {"reference_compat": recipe.reference_compat, **about_parameter}
+    if math.isnan(standing.norm):
+        return _OfOneParameter(t, **about)
     norms = standing.task_vector_norms
-    return Context(
-        t,
-        mean_norm=math.fsum(norms) / len(norms) if norms else 0.0,
-        running_norm=standing.norm,
-        reference_compat=recipe.reference_compat,
-        **about_parameter,
-    )
+    mean = math.fsum(norms) / len(norms) if norms else 0.0
+    return Context(t, mean_norm=mean, running_norm=standing.norm, **about)
+
+
+def _with_base(context: Context, base: Tensor) -> Context:
+    """`dataclasses.replace`, which would ask for the norms."""
+    new = copy(context)
+    object.__setattr__(new, "base", base)
+    return new
 
 
 def accumulated_of(recipe: Recipe, standing: Standing, unit: str) -> Value | None:
     """What has been accumulated for one parameter, or one of its layers, on the device."""
     return None if standing.accumulated is None else on_device(standing.accumulated[unit], recipe.device)
-
-
-_BLOCK = 1 << 17  # entries that stay in a core's cache as float64
 
 
 def square(tensor: Tensor) -> float:
@@ -131,10 +166,9 @@ def square(tensor: Tensor) -> float:
     if tensor.dtype is torch.float64 or tensor.device.type != "cpu" or not tensor.is_contiguous():
         norm = torch.linalg.vector_norm(tensor, dtype=torch.float64).item()
         return norm * norm
-    flat = tensor.detach().reshape(-1)
-    wide = torch.empty(min(_BLOCK, flat.numel()), dtype=torch.float64)
+    wide = torch.empty(min(BLOCK, tensor.numel()), dtype=torch.float64)
     sums = []
-    for block in flat.split(_BLOCK):
+    for block in in_blocks(tensor):
         x = wide[: block.numel()].copy_(block)
         sums.append(torch.dot(x, x).item())
     return math.fsum(sums)

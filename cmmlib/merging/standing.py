@@ -14,7 +14,7 @@ class Standing:
 
     Attributes:
         accumulated: the accumulated tensors; None before the first model.
-        norm: ‖accumulated‖ over all parameters.
+        norm: ‖accumulated‖ over all parameters; NaN where it is not known yet.
         models: of each model its name, source, revision, content hash, time and row of the history.
     """
 

@@ -23,9 +23,6 @@ from .parameter_step import Inputs, Report, Step, accumulated_of, context_of, in
 from .recipe import Recipe
 from .standing import Standing
 
-UNKNOWN = math.nan
-"""A norm over the whole model, in a walk through several models: it is known only when all parameters have walked."""
-
 
 class Seen(NamedTuple):
     """What one model's part of a walk tells.
@@ -134,12 +131,12 @@ class Walk:
         squares: list[float] = []
         reports: list[Report] = []
         layer, about = recipe.layers[key], {"kind": recipe.kinds[key], "survey": self.survey}
+        # through several models, a norm over all parameters is known only when all have walked
+        standing = self.standing if len(self.sources) == 1 else replace(self.standing, norm=math.nan)
         # what an elementwise method has in between, nobody looks at; what is not finite shows in the end
         measured = recipe.method.layerwise or number == len(self.sources) - 1
         for unit, change, old in zip(recipe.units[key], layer.views(tau), layer.views(w0), strict=True):
-            context = context_of(recipe, self.standing, t, name=unit, **about)
-            if len(self.sources) > 1:
-                context = replace(context, mean_norm=UNKNOWN, running_norm=UNKNOWN)
+            context = context_of(recipe, standing, t, name=unit, **about)
             result = self.step(Inputs(values[unit], change, old, context), measured=measured)
             values[unit] = result.value
             squares.append(result.square)

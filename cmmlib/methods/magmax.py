@@ -10,7 +10,7 @@ def _scale(merged: Tensor, ctx: Context, *, scaling_factor: float) -> Tensor:
     return scaling_factor * merged
 
 
-@method(paper="https://arxiv.org/abs/2407.06322", finish=_scale, separable=True, scales=True)
+@method(paper="https://arxiv.org/abs/2407.06322", finish=_scale, separable=True, elementwise=True, scales=True)
 def magmax(merged: Tensor, task_vector: Tensor, ctx: Context, *, scaling_factor: float = 0.5) -> Tensor:
     """Keep, entry by entry, the value of larger magnitude; on a tie the later one. Any shape.
 

@@ -92,7 +92,9 @@ class Method:
         step: the pure function described at the top of this module.
         paper: link to its source.
         survey: ``survey(pairs, ctx, **params)``, run once per model before its steps, for quantities of the whole model.
-            ``pairs`` yields ``(merged, task_vector)`` for every parameter, and can be iterated several times.
+            ``pairs`` yields ``(merged, task_vector)`` for every parameter, and can be iterated several times;
+            ``pairs.map(function)`` yields ``function(merged, task_vector)`` of each, computed side by side, for an
+            ``elementwise`` method perhaps in pieces.
         finish: ``finish(merged, ctx, **params)`` gives the final task vector of one parameter. Without it that is
             ``merged``, which then must be a tensor.
         summary: ``summary(ctx, **params)`` gives numbers about the whole model for the history.
@@ -104,6 +106,7 @@ class Method:
         separable: whether a parameter's result depends on this parameter of the models alone: there is no ``survey``, and
             neither ``step`` nor ``finish`` reads ``mean_norm`` or ``running_norm``, but for a finish that ``scales``. A
             merge of many models may then go parameter by parameter. With ``reference_compat`` it never does.
+        elementwise: whether an entry of what ``step`` gives depends on this entry of its inputs alone, whatever the shape.
         scales: whether ``finish`` multiplies all parameters by one number, which may depend on the norms.
         workspace: memory that a step of a linear weight takes beside its inputs and its result, in multiples of the
             weight; default: 40 for a layerwise method, else none.
@@ -120,6 +123,7 @@ class Method:
     order_free: bool = False
     keeps_first: bool = False
     separable: bool = False
+    elementwise: bool = False
     scales: bool = False
     workspace: float = 40.0
 
@@ -181,7 +185,7 @@ def method(function: Callable[..., Any] | None = None, *, name: str | None = Non
         paper: link to its source.
         options: other fields of `Method`: ``layerwise=True`` to be told which parameters are linear weights, ``finish``,
             ``survey`` and ``summary`` (functions), ``order_free`` and ``keeps_first`` (promises that save scoring),
-            ``separable``, ``scales`` and ``workspace`` (promises that save reading and memory).
+            ``separable``, ``elementwise``, ``scales`` and ``workspace`` (promises that save reading and memory).
 
     Raises:
         ValueError: as in `register`.

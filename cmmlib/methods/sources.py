@@ -18,7 +18,7 @@ from torch import Tensor
 _LIBRARIES = tuple({Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
-_DECIDES_NO_RESULT = frozenset({"separable", "scales", "workspace"})
+_DECIDES_NO_RESULT = frozenset({"separable", "elementwise", "scales", "workspace"})
 """What a method promises of how a merge may be done; what comes out is the same."""
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 from .registry import Context, method
 
 
-@method(paper="https://arxiv.org/abs/2212.04089", order_free=True, separable=True)
+@method(paper="https://arxiv.org/abs/2212.04089", order_free=True, separable=True, elementwise=True)
 def task_arithmetic(merged: Tensor, task_vector: Tensor, ctx: Context, *, scaling_factor: float = 0.3) -> Tensor:
     """M ← M + λ τ. Any shape.
 

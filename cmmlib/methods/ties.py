@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from .registry import Context, Interval, method
-
-_BINS = 1 << 16
 
 
 class _Survey(NamedTuple):
@@ -21,36 +19,58 @@ class _Survey(NamedTuple):
     majority: float  # sign of the sum of all elected signs
 
 
-def kth_magnitude(vectors: Iterable[Tensor], k: int) -> float:
-    """The exact k-th smallest magnitude over all entries of ``vectors``.
+class Pairs(Protocol):
+    """What a survey is given (`cmmlib.methods.registry.Method`)."""
 
-    A radix selection. The bit patterns of non-negative floats are ordered like the floats themselves, so each pass over
-    the tensors makes a histogram of the next 16 bits and fixes them. Float32 takes two passes, float64 four. Nothing is
-    sorted or concatenated; the histogram takes 512 kB. (`torch.quantile` fails above 2²⁴ entries.)
+    def map(self, function: Callable[[Tensor, Tensor], Any]) -> Iterable[Any]:
+        """``function(merged, task_vector)`` for every parameter."""
 
-    Args:
-        vectors: tensors of any shape and one dtype, float32 or float64; iterated anew in every pass.
-        k: 1-based, at most the number of entries.
+
+_BINS = 1 << 16
+
+
+def _bits(magnitudes: Tensor) -> Tensor:
+    """The bit patterns of non-negative floats, which are ordered like the floats themselves."""
+    return magnitudes.view(torch.int64 if magnitudes.dtype is torch.float64 else torch.int32)
+
+
+def _histogram(vector: Tensor) -> tuple[Tensor, int]:
+    """How many magnitudes have each value of their first 16 bits (65536,), and how many there are."""
+    magnitudes = vector.abs().reshape(-1)
+    digits = _bits(magnitudes) >> (8 * magnitudes.element_size() - 16)
+    return torch.bincount(digits, minlength=_BINS), len(magnitudes)
+
+
+def _within(vector: Tensor, digit: int) -> Tensor:
+    """The magnitudes whose first 16 bits are ``digit`` (1-D)."""
+    magnitudes = vector.abs().reshape(-1)
+    return magnitudes[_bits(magnitudes) >> (8 * magnitudes.element_size() - 16) == digit]
+
+
+def kth_magnitudes(pairs: Pairs, share: float) -> tuple[float, float]:
+    """The exact k-th smallest magnitudes, over all entries of all parameters, of M and of τ; k = d − int(d · share), at
+    least 1, for d entries.
+
+    A radix selection in two passes: a histogram of the magnitudes' first 16 bits finds the bin that holds the k-th, and
+    only that bin's entries, a per cent or so, are sorted. The histogram takes 512 kB. (`torch.quantile` fails above 2²⁴
+    entries.)
     """
-    prefix, shift, bits, dtype = 0, None, 32, torch.float32
-    while shift is None or shift > 0:
-        histogram = torch.zeros(_BINS, dtype=torch.int64)
-        for vector in vectors:
-            if shift is None:
-                dtype = vector.dtype
-                bits = 8 * dtype.itemsize
-                shift = bits
-            pattern = vector.abs().reshape(-1).view(torch.int64 if bits == 64 else torch.int32)
-            if shift < bits:
-                pattern = pattern[pattern >> shift == prefix]
-            digit = (pattern >> (shift - 16)) & (_BINS - 1)
-            histogram += torch.bincount(digit, minlength=_BINS).cpu()
-        below = histogram.cumsum(0)
-        digit = int(torch.searchsorted(below, k))
-        k -= int(below[digit - 1]) if digit else 0
-        prefix = prefix << 16 | digit
-        shift -= 16
-    return torch.tensor(prefix, dtype=torch.int64 if bits == 64 else torch.int32).view(dtype).item()
+    counts = [torch.zeros(_BINS, dtype=torch.int64) for _ in "Mτ"]
+    size = 0
+    for histograms in pairs.map(lambda merged, tau: (_histogram(merged), _histogram(tau))):
+        size += histograms[0][1]
+        for count, (histogram, _) in zip(counts, histograms, strict=True):
+            count += histogram.cpu()
+    k = max(size - int(size * share), 1)
+    below = [count.cumsum(0) for count in counts]
+    digits = [int(torch.searchsorted(sums, k)) for sums in below]
+    found: list[list[Tensor]] = [[], []]
+    for candidates in pairs.map(lambda merged, tau: (_within(merged, digits[0]), _within(tau, digits[1]))):
+        for kept, entries in zip(found, candidates, strict=True):
+            kept.append(entries)
+    ranks = [k - (int(sums[digit - 1]) if digit else 0) for sums, digit in zip(below, digits, strict=True)]
+    first, second = (torch.cat(kept).kthvalue(rank).values.item() for kept, rank in zip(found, ranks, strict=True))
+    return first, second
 
 
 def _trim(vector: Tensor, cut: float) -> Tensor:
@@ -58,33 +78,19 @@ def _trim(vector: Tensor, cut: float) -> Tensor:
     return vector.abs().ge_(cut).mul_(vector)  # torch.where takes five times as long
 
 
-def _whole_model(pairs: Iterable[tuple[Tensor, Tensor]], ctx: Context, *, threshold: float, **_) -> _Survey | None:
+def _whole_model(pairs: Pairs, ctx: Context, *, threshold: float, **_) -> _Survey | None:
     """Both thresholds and the majority, over all parameters; nothing for the first model.
 
     A threshold is the (d − int(d · share))-th smallest of d magnitudes, as in the published code.
     """
     if ctx.t == 1:
         return None
-    share = threshold / 100 if threshold > 1 else threshold
-    size = sum(merged.numel() for merged, _ in pairs)
-    k = max(size - int(size * share), 1)
-    cut_merged = kth_magnitude(_Column(pairs, 0), k)
-    cut_task = kth_magnitude(_Column(pairs, 1), k)
-    total = sum(int((_trim(m, cut_merged) + _trim(t, cut_task)).sign().sum()) for m, t in pairs)
-    return _Survey(cut_merged, cut_task, float((total > 0) - (total < 0)))
+    cuts = kth_magnitudes(pairs, threshold / 100 if threshold > 1 else threshold)
+    total = sum(pairs.map(lambda merged, tau: int((_trim(merged, cuts[0]) + _trim(tau, cuts[1])).sign().sum())))
+    return _Survey(*cuts, float((total > 0) - (total < 0)))
 
 
-class _Column:
-    """One tensor of each pair; can be iterated several times."""
-
-    def __init__(self, pairs: Iterable[tuple[Tensor, Tensor]], side: int):
-        self.pairs, self.side = pairs, side
-
-    def __iter__(self):
-        return (pair[self.side] for pair in self.pairs)
-
-
-@method(paper="https://arxiv.org/abs/2306.01708", survey=_whole_model)
+@method(paper="https://arxiv.org/abs/2306.01708", survey=_whole_model, elementwise=True)
 def ties(
     merged: Tensor,
     task_vector: Tensor,

@@ -5,7 +5,7 @@ from torch import Tensor
 from .registry import Context, method
 
 
-@method(paper="https://arxiv.org/abs/1803.05407", order_free=True, keeps_first=True, separable=True)
+@method(paper="https://arxiv.org/abs/1803.05407", order_free=True, keeps_first=True, separable=True, elementwise=True)
 def weight_average(merged: Tensor, task_vector: Tensor, ctx: Context) -> Tensor:
     """M ← M + (τ − M)/t: after t models the mean of their task vectors. Any shape."""
     if ctx.reference_compat:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -32,8 +33,12 @@ def surveyed(step: ParameterStep, inputs: Inputs) -> Inputs:
     survey, accumulated = step.method.survey, inputs.accumulated
     if survey is None or accumulated is None:
         return inputs
-    pairs = [(accumulated, inputs.task_vector)]
-    return inputs._replace(context=replace(inputs.context, survey=survey(pairs, inputs.context, **step.params)))
+
+    class Pairs:
+        def map(self, function: Callable) -> list:
+            return [function(accumulated, inputs.task_vector)]
+
+    return inputs._replace(context=replace(inputs.context, survey=survey(Pairs(), inputs.context, **step.params)))
 
 
 def third_of(step: ParameterStep) -> Inputs:
