@@ -116,8 +116,9 @@ def _merge_capped(
     if old is None or x is None:
         mean, factor = tau, cut(svd.v, torch.diag(excess + rest), rest, rank)
     else:
-        kept = Capped(old["vectors"].double(), old["values"].double(), old["rest"].item())
-        mean, g, factor = capped_step(x, tau, (unpack(old["g"]).double(), g), kept, svd, excess, rest, rank)
+        kept = Capped(old["vectors"], old["values"].double(), old["rest"].item())
+        stored = x.to(old["vectors"].dtype)
+        mean, g, factor = capped_step(stored, (unpack(old["g"]).double(), g), kept, svd, excess, rest, rank)
     return {
         "x": mean,
         "g": pack(g),

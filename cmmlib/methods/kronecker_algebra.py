@@ -1,4 +1,4 @@
-"""The algebra of `cmmlib.methods.kronecker`: factors, the mean of a product of two Gaussians, the nearest Kronecker product."""
+"""The algebra of `cmmlib.methods.kronecker`: factors, the mean of a product of two Gaussians, the nearest product."""
 
 from __future__ import annotations
 

@@ -37,59 +37,71 @@ class Capped(NamedTuple):
         return full
 
 
-def basis_of_both(w: Tensor, v: Tensor) -> Tensor:
-    """An orthonormal basis (n, s) of the columns of W (n, r) and V (n, k), both orthonormal, that begins with W."""
-    remainder = v - w @ (w.T @ v)
-    remainder -= w @ (w.T @ remainder)  # once leaves rounding that the division below would raise
-    squares, vectors = torch.linalg.eigh(remainder.T @ remainder)
-    kept = squares > 1e-12
-    return torch.cat([w, remainder @ (vectors[:, kept] / squares[kept].sqrt())], 1)
+def basis_of_both(w: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """An orthonormal basis Q (n, s) of the columns of W (n, r) and V (n, k), both orthonormal, that begins with W; and Qᵀ V.
+
+    In the dtype of W, ε, but for Qᵀ V in float64. A direction in V that is nearer to W than ε^{3/8} counts as one of W's.
+    """
+    v = v.to(w.dtype)
+    shared = w.T @ v
+    remainder = v - w @ shared
+    again = w.T @ remainder  # once leaves rounding that the division below would raise
+    remainder -= w @ again
+    squares, vectors = torch.linalg.eigh((remainder.T @ remainder).double())
+    kept = squares > torch.finfo(w.dtype).eps ** 0.75
+    vectors, norms = vectors[:, kept], squares[kept].sqrt()
+    added = remainder @ (vectors / norms).to(w.dtype)
+    return torch.cat([w, added], 1), torch.cat([(shared + again).double(), norms.unsqueeze(1) * vectors.T])
 
 
 def cut(basis: Tensor, inner: Tensor, outside: float, rank: int) -> Capped:
     """The factor with ``inner`` (s, s) in the basis Q (n, s), ``outside`` · I on all else, cut at a rank."""
     (n, s), kept = basis.shape, min(rank, basis.shape[1])
-    values, vectors = torch.linalg.eigh(inner)  # ascending
-    values, vectors = values[s - kept :].flip(0), vectors[:, s - kept :].flip(1)
+    values, vectors = torch.linalg.eigh(inner.to(basis.dtype))  # ascending; A is but an estimate, and its trace is exact
+    values, vectors = values[s - kept :].flip(0).double(), vectors[:, s - kept :].flip(1)
     trace = inner.trace() + (n - s) * outside
     return Capped(basis @ vectors, values, ((trace - values.sum()) / (n - kept)).item())
 
 
 def capped_step(
-    x: Tensor, tau: Tensor, g: tuple[Tensor, Tensor], a: Capped, svd: SVD, excess: Tensor, rest: float, rank: int
+    x: Tensor, g: tuple[Tensor, Tensor], a: Capped, svd: SVD, excess: Tensor, rest: float, rank: int
 ) -> tuple[Tensor, Tensor, Capped]:
     """One model's step: the new (X, G, A).
 
+    All that has a side of n is in the dtype of X and W, the rest in float64.
+
     Args:
-        x, tau: X and τ (m, n).
+        x: X (m, n).
         g: (G, G_t) (m, m).
         a: A.
         svd: of τ.
         excess, rest: e (k,) and c of A_t.
         rank: at most so many eigenvectors are kept.
     """
-    q = basis_of_both(a.vectors, svd.v)
+    q, seen = basis_of_both(a.vectors, svd.v)
     n, s = q.shape
     old = torch.cat([a.values, a.values.new_full((s - len(a.values),), a.rest)])  # A in the basis: a diagonal
-    seen = q.T @ svd.v
     new = seen * excess @ seen.T
     new.diagonal().add_(rest)
     root = old.sqrt()
     a_values, right = torch.linalg.eigh(new / root / root.unsqueeze(1))
-    right = right / root.unsqueeze(1)
+    a_values, right = a_values.clamp(min=0), right / root.unsqueeze(1)
     g_values, left = both_eigenvectors(g[1], g[0])
 
-    inside = x @ q
-    change = (g[1] @ left).T @ (tau @ q - inside) @ (new @ right)
-    change /= 1 + torch.outer(g_values, a_values.clamp(min=0))
-    ratio = (g_values * rest / a.rest).unsqueeze(1)
-    outside = x - inside @ q.T
-    faded = left @ (ratio / (1 + ratio) * ((g[0] @ left).T @ outside))
-    mean = x + left @ change @ right.T @ q.T - faded
+    # step 1 in the basis, where τ Q = U S (Qᵀ V)ᵀ, and A_t V_A = A V_A diag(a)
+    inside = (x @ q).double()
+    gap = (svd.u * svd.s) @ seen.T - inside
+    change = (g[1] @ left).T @ gap @ (old.unsqueeze(1) * right * a_values)
+    change /= 1 + torch.outer(g_values, a_values)
+    # on the complement X′ − X = −F X, and X there is X − X Q Qᵀ
+    ratio = g_values * rest / a.rest
+    fading = left * (ratio / (1 + ratio)) @ (g[0] @ left).T
+    moved = left @ change @ right.T + fading @ inside
+    mean = x + moved.to(x.dtype) @ q.T - fading.to(x.dtype) @ x
 
-    gram_a = gram_of(torch.diag(old), new) + (n - s) * torch.outer(*2 * [old.new_tensor([a.rest, rest])])
-    x_, y = nearest_product(gram_of(*g), gram_a)
-    inner = y[1] * new
-    inner.diagonal().add_(y[0] * old)
-    factor = cut(q, inner, (y[0] * a.rest + y[1] * rest).item(), rank)
-    return mean, x_[0] * g[0] + x_[1] * g[1], factor
+    outside = old.new_tensor([a.rest, rest])
+    gram_a = gram_of(torch.diag(old), new) + (n - s) * torch.outer(outside, outside)
+    c, d = nearest_product(gram_of(*g), gram_a)
+    inner = d[1] * new
+    inner.diagonal().add_(d[0] * old)
+    return mean, c[0] * g[0] + c[1] * g[1], cut(q, inner, (d @ outside).item(), rank)

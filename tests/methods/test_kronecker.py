@@ -148,7 +148,7 @@ def test_a_capped_step_is_the_dense_step_from_the_same_state_then_cut(powers: tu
         a = a._replace(vectors=torch.linalg.qr(torch.cat([svd.v[:, :2], a.vectors[:, :3]], 1)).Q)
     g = spd(m, 3), power_factor(svd.u, svd.s**2, powers[1], 1e-2)
     excess, rest = spectrum_of(svd.s**2, n, powers[0], 1e-2)
-    mean, new_g, factor = capped_step(x, tau, g, a, svd, excess, rest, rank)
+    mean, new_g, factor = capped_step(x, g, a, svd, excess, rest, rank)
     a_new = power_factor(svd.v, svd.s**2, powers[0], 1e-2)
     assert close(mean, product_mean(x, tau, g, (a.dense(), a_new)), rel=1e-8)
     c, d = nearest_product(gram_of(*g), gram_of(a.dense(), a_new))
@@ -170,9 +170,10 @@ def test_a_factor_that_fits_is_not_changed_by_the_cut():
 def test_the_basis_is_orthonormal_and_holds_both_spans(seed: int, log_distance: float):
     w = torch.linalg.qr(randn(12, 4, seed=seed)).Q
     v = torch.linalg.qr(w[:, :3] + 10**log_distance * randn(12, 3, seed=seed + 1)).Q
-    q = basis_of_both(w, v)
+    q, seen = basis_of_both(w, v)
     assert (q.T @ q - torch.eye(q.shape[1], dtype=f64)).norm() <= 1e-8
     assert (v - q @ (q.T @ v)).norm() <= 2e-6 and torch.equal(q[:, :4], w)
+    assert (q.T @ v - seen).norm() <= 1e-8
 
 
 @pytest.mark.parametrize("shape", [(4, 20), (20, 4), (3, 30)])
@@ -201,3 +202,14 @@ def test_both_orientations_of_a_wide_weight_are_one():
     there = merge_task_vectors("kronecker", taus, input_power=0.7, output_power=0.2)
     back = merge_task_vectors("kronecker", [tau.T for tau in taus], input_power=0.2, output_power=0.7)
     assert close(there, back.T)
+
+
+def test_in_float32_a_capped_merge_is_that_in_float64_to_a_thousandth():
+    # task vectors that share most of their directions, as those of one base do
+    common = torch.linalg.qr(randn(40, 16, seed=9)).Q.T
+    taus = [(randn(8, 16, seed=i) @ common + 0.1 * randn(8, 40, seed=20 + i)).float() for i in range(5)]
+    merger = ContinualMerger({"w": torch.zeros(8, 40)}, "kronecker", linear=["w"])
+    for tau in taus:
+        merger.add({"w": tau})
+    wide = merge_task_vectors("kronecker", [tau.double() for tau in taus])
+    assert close(merger.merged()["w"].double(), wide, rel=1e-3)
