@@ -40,7 +40,7 @@ def iso_c(
     ctx: Context,
     *,
     scaling_factor: Annotated[float, Interval(0, open=True)] = 1.0,
-    convolution: bool = False,
+    convolution: bool = True,
 ) -> Value:
     """The sum of τ for linear weights, the mean for all other parameters; λ scales both.
 
