@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ..experiments.arrival_cost import kept_bytes
 from ..merging.merger import ContinualMerger
-from .at_once import dop_all_anew, ties_at_once
+from .at_once import dop_all_anew, ties_anew
 from .random_towers import LINEAR, Model
 from .timing import Work
 
@@ -16,11 +16,11 @@ STREAMING: dict[str, tuple[str, dict[str, Any]]] = {
     "Weight average": ("weight_average", {}),
     "OPCM": ("opcm", {}),
     "DOP-exact (α=0.8)": ("dop", {"solver": "exact", "alpha": 0.8}),
-    "DOP-all (u)": ("dop_all", {}),
+    "DOP-all (u)": ("dop_all", {"svd_proj_space": "u"}),
 }
 AT_ONCE: dict[str, Callable[[Model, list[Model]], Model]] = {
     "DOP-all (u), merged anew": dop_all_anew,
-    "TIES, all at once": ties_at_once,
+    "TIES, all at once": ties_anew,
 }
 
 

@@ -147,7 +147,7 @@ def test_a_promise_that_does_not_hold_is_found_out(toy: tuple):
         return merged + task_vector / max(1.0, ctx.running_norm)
 
     base, models = toy
-    with pytest.raises(ValueError, match="running_norm is a norm of the whole model, .* registered as separable"):
+    with pytest.raises(ValueError, match=r"running_norm is a norm of the whole model, .* registered as separable"):
         merge(base, models, method="by_norm")
 
 
