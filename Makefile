@@ -58,9 +58,10 @@ fuzz: $(VENV)/.ready
 resume: $(VENV)/.ready
 	$(BIN)/python -W ignore tests/experiments/test_resume.py --kills 20
 
-# 6 GB on disk; METHOD and SET choose what merges
+# merging towers of ViT-L/14 with states; 8 GB on disk
 memory: $(VENV)/.ready
-	$(BIN)/python -m cmmlib.bench.memory $(SCRATCH) --method $(or $(METHOD),opcm) $(addprefix --set ,$(SET))
+	mkdir -p $(SCRATCH)
+	$(BIN)/python -m cmmlib.bench.files --backbone ViT-L/14 --state --rounds 1 --folder $(SCRATCH) $(addprefix --methods ,$(METHODS))
 
 # exports opened by transformers 4 too, in an environment of its own
 export-test: $(VENV)/.ready $(VENV)4/.ready

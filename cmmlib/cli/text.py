@@ -37,6 +37,9 @@ def _state(result: dict[str, Any]) -> str:
         lines.insert(3, f"layers  {composed(result['composition'])}")
     if left_out := sum(model.get("left_out", 0) for model in result["models"]):
         lines.append(f"        {left_out} tensors of the models left out")
+    unknown = sum(not model["hash"] for model in result["models"])
+    if unknown:
+        lines.append(f"        {unknown} merged without a content hash, so not recognised if added again")
     if result["models"]:
         header = ("", "name", "‖τ‖", "‖merged‖", "seconds", "merged at", "content")
         lines += ["", *_table([header, *(_model(number, model) for number, model in enumerate(result["models"], 1))])]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..analysis import geometry
 from ..merging.merge import merge
+from ..merging.merged import merged_norm
 from ..merging.merger import ContinualMerger
 from ..models.opening import open_model
 from ..suites.suite import Suite
@@ -38,7 +39,8 @@ def merge_distances(suite: Suite, backbone: str, labels: Sequence[str], orders: 
             merger = ContinualMerger(suite.base(backbone), method, **params)
             for step, task in enumerate(order, 1):
                 merger.add(suite.checkpoint(backbone, task), name=task)
-                norms, distance = merger.history["task_vector_norm"], merger.history["merged_norm"][step]
+                norms = merger.history["task_vector_norm"]
+                distance = merged_norm(merger.recipe, merger.standing, solve=True)
                 rows.append((len(order), label, step, task, distance, norms.mean(), kept_bytes(merger)))
     columns = ["num_tasks", "label", "step", "task", "distance", "mean_task_norm", "kept_bytes"]
     return pd.DataFrame(rows, columns=columns)

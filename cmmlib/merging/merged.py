@@ -41,16 +41,19 @@ def scale_of(recipe: Recipe, standing: Standing) -> float:
     return recipe.method.finish(one, context_of(recipe, standing, len(standing.models)), **recipe.params).item()
 
 
-def merged_norm(recipe: Recipe, standing: Standing, keys: Iterable[str] | None = None) -> float | None:
+def merged_norm(
+    recipe: Recipe, standing: Standing, keys: Iterable[str] | None = None, *, solve: bool = False
+) -> float | None:
     """‖merged − W0‖ over all parameters, by a pass over them; None where a parameter's finish has sums to solve for.
 
     Args:
         keys: all names, as an iterable that shows progress, say.
+        solve: solve for them.
     """
     squares = []
     for key in recipe.keys if keys is None else keys:
         if key in recipe.kinds:
-            if any(isinstance(accumulated_of(recipe, standing, unit), dict) for unit in recipe.units[key]):
+            if not solve and any(isinstance(accumulated_of(recipe, standing, unit), dict) for unit in recipe.units[key]):
                 return None
             squares.append(square(merged_task_vector(recipe, standing, key)))
     return math.sqrt(math.fsum(squares))

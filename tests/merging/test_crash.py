@@ -1,6 +1,6 @@
 """Killed or failing at any moment: the state stands as before or as after, and the work ends in the same bits.
 
-A warm parent forks a child that runs `add` and `export`; SIGKILL comes at a moment uniform between the child's first and
+A warm parent forks a child that runs `add`, `export` and a merge in one pass; SIGKILL comes at a moment uniform between the child's first and
 last write.  And every fsync and rename fails once.  The suite runs a short version; ``make crash`` the long one:
 `python tests/merging/test_crash.py --kills 200 --megabytes 50`.  SIGKILL does not prove that a power failure is
 survived: what was written is then still in the kernel's hands.
@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cmmlib import ContinualMerger
+from cmmlib import ContinualMerger, merge_to
 from cmmlib.models import safetensors_writer
 from cmmlib.models.safetensors_writer import Writer, header_room
 
@@ -52,12 +52,17 @@ def work(root: Path, state: Path, out: Path) -> None:
         merger.add(root / "second.safetensors")
     if not out.exists():
         merger.export(out, max_shard_bytes=20_000_000)
+    merged = out.with_name(out.name + "-merged")
+    if not merged.exists():  # in one pass, with too little memory for what is scaled at the end
+        files = [root / "first.safetensors", root / "second.safetensors"]
+        merge_to(merged, root / "base.safetensors", files, method="opcm", linear=["fc.weight"], memory=1 << 20)
 
 
 def check(root: Path, state: Path, out: Path) -> str:
     """Open what is left, finish the work, compare with the uninterrupted result; gives how far it had got."""
     merger = ContinualMerger.load(state)
     reached = "exported" if out.exists() else f"{len(merger)} merged"
+    reached = "merged in one pass" if out.with_name(out.name + "-merged").exists() else reached
     running = "running-1.safetensors" if len(merger) == 1 else "running-2.safetensors"
     assert {path.name for path in state.iterdir()} == {"lock", "state.json", running}, "leftovers were not swept"
     reference = root / ("state" if len(merger) == 1 else "reference")
@@ -69,12 +74,17 @@ def check(root: Path, state: Path, out: Path) -> str:
     for name in names:
         if name != "README.md":  # which says when each model was merged
             assert filecmp.cmp(out / name, root / "reference-out" / name, shallow=False), name
-    assert [path for path in out.parent.iterdir() if path not in (state, out)] == [], "an export left something behind"
+    merged = out.with_name(out.name + "-merged")
+    weights = "model.safetensors"
+    assert filecmp.cmp(merged / weights, root / "reference-out-merged" / weights, shallow=False), "merged in one pass"
+    left = [path for path in out.parent.iterdir() if path not in (state, out, merged)]
+    assert left == [], "an export or a merge left something behind"
     return reached
 
 
 def child(root: Path, state: Path, out: Path, pipe: int) -> None:
     """Runs in a fork: says when it writes first, and how long after that it wrote last."""
+    torch.set_num_threads(1)  # of the parent's other threads, a fork has none, and would wait for them for ever
     first, last = 0.0, 0.0
     write, replace = safetensors_writer.write_some, os.replace
 
@@ -207,7 +217,6 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--megabytes", type=float, default=50)
     options = parser.parse_args()
-    torch.set_num_threads(1)  # a forked child would wait for ever for the parent's other threads
     with tempfile.TemporaryDirectory() as place:
         begin = time.perf_counter()
         prepare(Path(place), options.megabytes)

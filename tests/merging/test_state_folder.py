@@ -37,7 +37,7 @@ def _hold(folder: Path, ready: multiprocessing.Event, done: multiprocessing.Even
 
 
 def test_a_state_in_use_by_another_process_is_refused(begun: Path):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork has none of the threads that torch may wait for
     ready, done = context.Event(), context.Event()
     merger, before = ContinualMerger.load(begun), contents(begun)
     holder = context.Process(target=_hold, args=(begun, ready, done))
