@@ -16,7 +16,7 @@ STREAMING: dict[str, tuple[str, dict[str, Any]]] = {
     "Weight average": ("weight_average", {}),
     "OPCM": ("opcm", {}),
     "DOP-exact (α=0.8)": ("dop", {"solver": "exact", "alpha": 0.8}),
-    "DOP-all (u)": ("dop_all", {}),
+    "DOP-all (u)": ("dop_all", {"svd_proj_space": "u"}),
 }
 AT_ONCE: dict[str, Callable[[Model, list[Model]], Model]] = {
     "DOP-all (u), merged anew": dop_all_anew,

@@ -27,7 +27,7 @@ def published_rows(num_tasks: int) -> Rows:
         "DOP": ("dop", {}),
         "DOP-exact (α=0.8)": ("dop", {"solver": "exact", "alpha": 0.8}),
         "DOP-exact (balanced)": ("dop", {"solver": "exact", "alpha": "balanced"}),
-        "DOP-all (u)": ("dop_all", {}),
+        "DOP-all (u)": ("dop_all", {"svd_proj_space": "u"}),
     }
 
 

@@ -96,7 +96,7 @@ class Recipe:
             "linear": "linear",
             "free": "free",
             "other": "other",
-            "convolution": "other",
+            "convolution": "convolution" if self.method.convolutions else "other",
         }
         kinds = {key: as_methods_know.get(self.layers[key].kind) for key in self.keys}
         return {key: kind for key, kind in kinds.items() if kind is not None}
@@ -107,7 +107,7 @@ class Recipe:
         the ``linear_share`` of all weights that they hold; ``averaged`` statistics; what is ``carried`` over from the base;
         and what is ``left_out`` of it (a CLIP model's text tower)."""
         sizes = {key: math.prod(self.base.shapes[key]) for key in self.kinds}
-        linear = [key for key, kind in self.kinds.items() if kind == "linear"]
+        linear = [key for key, kind in self.kinds.items() if kind in ("linear", "convolution")]
         carried, rest = self.base.carried, self.base.rest
         return {
             "parameters": len(sizes),

@@ -3,7 +3,20 @@
 README.md in this folder has the formulas, the hyper-parameters and their sources.
 """
 
-from . import dop, dop_all, magmax, opcm, task_arithmetic, ties, weight_average  # noqa: F401  (each registers itself)
+from . import (  # noqa: F401  (each registers itself)
+    actmat,
+    dop,
+    dop_all,
+    iso_c,
+    kronecker,
+    magmax,
+    opcm,
+    task_arithmetic,
+    ties,
+    tsv_m,
+    weight_average,
+    wudi,
+)
 from .registry import Context, Interval, Kind, Method, Value, get_method, method, method_names
 
 __all__ = ["Context", "Interval", "Kind", "Method", "Value", "get_method", "method", "method_names"]

@@ -60,7 +60,7 @@ def dop_all(
     task_vector: Tensor,
     ctx: Context,
     *,
-    svd_proj_space: Space = "u",
+    svd_proj_space: Space = "v",
     weighting: Literal["none", "norm"] = "none",
     ridge: Annotated[float, Interval(0)] = 1e-3,
     others: Literal["mean", "sqrt"] = "sqrt",
