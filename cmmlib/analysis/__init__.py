@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .intervals import bootstrap_interval as bootstrap_interval
     from .intervals import pair_conclusions as pair_conclusions
     from .intervals import paired_differences as paired_differences
+    from .judgement import judgement as judgement
     from .method_table import method_facts as method_facts
     from .opcm_scale import scale_errors as scale_errors
     from .opcm_scale import scale_formulas as scale_formulas
@@ -56,6 +57,7 @@ _HOMES = {
     "geometry": "geometry",
     "hyperparameters": "best_value left_out_accuracies",
     "intervals": "intervals bootstrap_interval pair_conclusions paired_differences",
+    "judgement": "judgement",
     "method_table": "method_facts",
     "metrics": "metrics",
     "opcm_scale": "scale_errors scale_formulas",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .frames import trained_accuracies as trained_accuracies
     from .grid import run_grid as run_grid
     from .grid import work_left as work_left
+    from .judgement import Design as Design
+    from .judgement import judge as judge
     from .opcm_scale import measure_scale as measure_scale
     from .orders import task_order as task_order
     from .parameter_check import check_parameters as check_parameters
@@ -43,6 +45,7 @@ _HOMES = {
     "arrival_cost": "arrival_costs",
     "frames": "accuracies reference_accuracies trained_accuracies",
     "grid": "run_grid work_left",
+    "judgement": "Design judge",
     "opcm_scale": "measure_scale",
     "orders": "task_order",
     "pareto_study": "layer_inputs old_and_new output_changes task_vectors",
