@@ -53,6 +53,7 @@ def judgement(per_run: pd.DataFrame, against: str, metrics: Sequence[str] = METR
             found = known.groupby(["num_tasks", "label"], sort=False)[metric].agg(["mean", "std", "count"])
             compared = paired_differences(known, against, metric).drop(columns="orders")
             both = found.rename(columns={"count": "runs"}).reset_index().merge(compared, how="left")
-            parts.append(both.assign(metric=metric, **dict(zip(where, key, strict=True))))
+            both[[*where, "metric"]] = (*key, metric)
+            parts.append(both)
     columns = [*where, "num_tasks", "metric", "label", "mean", "std", "runs", "difference", "low", "high", "improvement"]
     return pd.concat(parts, ignore_index=True)[columns]
