@@ -43,7 +43,7 @@ def judgement(per_run: pd.DataFrame, against: str, metrics: Sequence[str] = METR
     Raises:
         ValueError: there is no row ``against``.
     """
-    where = [name for name in ("zoo", "drawn") if name in per_run]
+    where = ["zoo", "drawn"] if "zoo" in per_run else ["drawn"]
     parts = []
     for key, part in per_run.groupby(where, sort=False):
         for metric in metrics:

@@ -26,8 +26,8 @@ class Design:
     """Which tasks are merged, in which orders.
 
     Attributes:
-        draws: of random subsets of all tasks, each in an order of its own.  The pairs of a comparison are the draws, so
-            intervals speak of other tasks too.
+        draws: of random subsets of all tasks, each in an order of its own, for ACC.  The pairs of a comparison are the
+            draws, so intervals speak of other tasks too.
         orders: of the first tasks, as published.  Intervals speak of other orders of the same tasks.
         curves: of those orders whose every step is scored, for the accuracy on tasks not merged yet.
     """
@@ -42,7 +42,7 @@ class Design:
         Raises:
             ValueError: an unknown method or parameter.
         """
-        drawn = [run for number, seeds in self.draws.items() for run in plan(rows, number, seeds, drawn=True)]
+        drawn = [run for number, seeds in self.draws.items() for run in plan(rows, number, seeds, drawn=True, final=True)]
         ordered = [
             run
             for number, seeds in self.orders.items()

@@ -24,6 +24,7 @@ class Run:
         drawn: which tasks is random too: the first ``num_tasks`` of the order that the seed gives to all of the suite's.
         every_step: score all tasks after every step, for curves.  Otherwise each step scores only the task just merged,
             and the last step all tasks.
+        final: score the last step alone, which is enough for ACC.
     """
 
     label: str
@@ -33,6 +34,7 @@ class Run:
     params: dict[str, Any] = field(default_factory=dict, hash=False)
     every_step: bool = False
     drawn: bool = False
+    final: bool = False
 
     def pool(self, suite: Suite) -> tuple[str, ...]:
         """The names of the tasks that the order is taken from."""
@@ -45,14 +47,16 @@ class Run:
     def wanted(self, suite: Suite) -> list[list[str]]:
         """The names of the tasks to score after each step."""
         order = self.order(suite)
-        return [order if self.every_step or task == order[-1] else [task] for task in order]
+        before = [order if self.every_step else [] if self.final else [task] for task in order[:-1]]
+        return [*before, order]
 
 
-def plan(rows: Rows, num_tasks: int, seeds: Iterable[int], *, every_step: bool = False, drawn: bool = False) -> list[Run]:
+def plan(rows: Rows, num_tasks: int, seeds: Iterable[int], **options: bool) -> list[Run]:
     """The runs of all rows under the orders of ``seeds``.
 
     Args:
-        num_tasks, every_step, drawn: see `Run`.
+        num_tasks: see `Run`.
+        options: ``every_step``, ``drawn`` and ``final``, as there.
 
     Raises:
         ValueError: a method or a parameter in ``rows`` is unknown.
@@ -60,4 +64,4 @@ def plan(rows: Rows, num_tasks: int, seeds: Iterable[int], *, every_step: bool =
     for method, params in rows.values():
         get_method(method).resolve(params)
     named = [(label, method, params) for label, (method, params) in rows.items()]
-    return [Run(label, m, num_tasks, seed, params, every_step, drawn) for seed in seeds for label, m, params in named]
+    return [Run(label, m, num_tasks, seed, params, **options) for seed in seeds for label, m, params in named]
