@@ -10,6 +10,7 @@ from . import (  # noqa: F401  (each registers itself)
     iso_c,
     kronecker,
     magmax,
+    nufilt,
     opcm,
     task_arithmetic,
     ties,

@@ -40,15 +40,29 @@ def inverse_root(matrix: Tensor) -> Tensor:
     return vectors / values[len(values) - rank :].sqrt() @ vectors.T
 
 
+def truncated(tau: Tensor, rank: int) -> dict[str, Tensor]:
+    """One model's share of the sums: ``p`` = U Uᵀ and ``q`` = V Vᵀ, packed, in float64, and ``r`` = U S Vᵀ in τ's shape.
+
+    Args:
+        tau: τ, (m, n) or a convolution's (m, in, k, k).
+        rank: k, of the truncated SVD.
+    """
+    u, s, v = (part[..., :rank] for part in thin_svd(tau.flatten(1)))
+    return {"p": pack(outer(u)), "q": pack(outer(v)), "r": (u * s @ v.T).reshape(tau.shape).to(tau.dtype)}
+
+
+def merged_weight(sums: dict[str, Tensor]) -> Tensor:
+    """M = P^{+½} R Q^{+½}, in the shape and dtype of R."""
+    r = sums["r"]
+    if not r.any():
+        return torch.zeros_like(r)
+    p, q = (inverse_root(unpack(sums[name])) for name in "pq")
+    return (p @ r.flatten(1).double() @ q).reshape(r.shape).to(r.dtype)
+
+
 def _finish(merged: Value, ctx: Context, **_: object) -> Tensor:
     """The task vector of one parameter from its sums."""
-    if isinstance(merged, Tensor):
-        return merged
-    r = merged["r"].flatten(1)
-    if not r.any():
-        return torch.zeros_like(merged["r"])
-    result = inverse_root(unpack(merged["p"])) @ r.double() @ inverse_root(unpack(merged["q"]))
-    return result.reshape(merged["r"].shape).to(r.dtype)
+    return merged if isinstance(merged, Tensor) else merged_weight(merged)
 
 
 @method(paper="https://arxiv.org/abs/2412.00081", finish=_finish, layerwise=True, convolutions=True, order_free=True)
@@ -68,9 +82,5 @@ def tsv_m(
     """
     if not is_matrix(ctx, convolution):
         return averaged(merged, task_vector, ctx)
-    tau = task_vector.flatten(1)
-    u, s, v = thin_svd(tau)
-    rank = max(1, int(share * min(tau.shape) + 1e-9))  # 0.1 · 30 is just below 3
-    u, s, v = u[:, :rank], s[:rank], v[:, :rank]
-    r = (u * s @ v.T).reshape(task_vector.shape).to(task_vector.dtype)
-    return added(merged, {"p": pack(outer(u)), "q": pack(outer(v)), "r": r}, ctx)
+    rank = max(1, int(share * min(task_vector.flatten(1).shape) + 1e-9))  # 0.1 · 30 is just below 3
+    return added(merged, truncated(task_vector, rank), ctx)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import cmmlib
-from cmmlib import ContinualMerger
+from cmmlib import ContinualMerger, get_method
 from cmmlib.methods.losses import Space, quadratic
 
 from ..helpers.layers import LINEAR, merge_task_vectors, randn, small_models
@@ -64,3 +64,8 @@ def test_other_parameters_are_summed_over_the_root_of_their_number_or_averaged()
     for others, expected in (("sqrt", 9 / math.sqrt(3)), ("mean", 3.0)):
         merged = cmmlib.merge({"b": torch.zeros(3)}, models, method="dop_all", others=others)["b"]
         assert torch.allclose(merged, torch.full((3,), expected))
+
+
+def test_a_new_default_does_not_make_other_code_of_it():
+    assert get_method("dop_all").defaults["svd_proj_space"] == "v"
+    assert get_method("dop_all").source_hash == "6348450bc31620fb"  # with which states were saved when it was u

@@ -21,14 +21,15 @@ from cmmlib.methods import Context, Interval, opcm, registry, spectral
 
 def test_the_shipped_methods_are_registered_with_their_papers():
     ours = set(method_names())
-    assert ours == {"weight_average", "task_arithmetic", "ties", "magmax", "opcm", "dop", "dop_all"}
+    published = {"weight_average", "task_arithmetic", "ties", "magmax", "opcm", "dop", "nufilt"}
+    assert ours == published | {"wudi", "actmat", "iso_c", "tsv_m"} | {"dop_all", "kronecker"}
     assert all(get_method(name).paper.startswith("https://") for name in ours)
 
 
 @pytest.mark.parametrize("name", ["opmc", "", None, ["opcm"]])
 def test_an_unknown_method_is_named_with_the_known_ones(name: object):
     with pytest.raises(
-        ValueError, match=r"unknown method .*known are dop, dop_all, magmax, opcm, task_arithmetic, ties, weight_average"
+        ValueError, match=r"unknown method .*known are actmat, dop, dop_all, iso_c, .* tsv_m, weight_average, wudi"
     ):
         get_method(name)
 
