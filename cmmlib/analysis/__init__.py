@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from . import tables as tables
     from .affinity import own_and_other as own_and_other
     from .affinity import subspace_affinity as subspace_affinity
+    from .claims import Claim as Claim
+    from .claims import checked_claims as checked_claims
+    from .claims import claim_verdicts as claim_verdicts
     from .comparison import beside as beside
     from .comparison import comparison_table as comparison_table
     from .hyperparameters import best_value as best_value
@@ -46,12 +49,10 @@ if TYPE_CHECKING:
     from .two_zoos import rank_correlations as rank_correlations
     from .two_zoos import side_by_side as side_by_side
     from .two_zoos import verdict_counts as verdict_counts
-    from .variants import departures as departures
-    from .variants import lead_gains as lead_gains
-    from .variants import verdict as verdict
 
 _HOMES = {
     "affinity": "own_and_other subspace_affinity",
+    "claims": "Claim checked_claims claim_verdicts",
     "comparison": "beside comparison_table",
     "figures": "figures",
     "geometry": "geometry",
@@ -71,6 +72,5 @@ _HOMES = {
     "two_zoos": "means_on_both rank_correlations side_by_side verdict_counts",
     "projections": "SHARES opcm_projections pooled_shares",
     "spectra": "layer_spectra",
-    "variants": "departures lead_gains verdict",
 }
 __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

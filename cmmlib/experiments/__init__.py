@@ -6,8 +6,13 @@ from ..lazy import lazy_names
 
 if TYPE_CHECKING:
     from .arrival_cost import arrival_costs as arrival_costs
+    from .at_once import at_once_accuracies as at_once_accuracies
     from .distances import merge_distances as merge_distances
     from .distances import traces_of_arrivals as traces_of_arrivals
+    from .family import CHOICES as CHOICES
+    from .family import CLAIMS as CLAIMS
+    from .family import MAIN as MAIN
+    from .family import final_accuracies as final_accuracies
     from .frames import accuracies as accuracies
     from .frames import reference_accuracies as reference_accuracies
     from .frames import trained_accuracies as trained_accuracies
@@ -41,8 +46,10 @@ if TYPE_CHECKING:
     from .tuning import tuning_sweeps as tuning_sweeps
 
 _HOMES = {
+    "at_once": "at_once_accuracies",
     "distances": "merge_distances traces_of_arrivals",
     "arrival_cost": "arrival_costs",
+    "family": "CHOICES CLAIMS MAIN final_accuracies",
     "frames": "accuracies reference_accuracies trained_accuracies",
     "grid": "run_grid work_left",
     "judgement": "Design judge",

@@ -24,7 +24,9 @@ AtOnce = Callable[[Sequence[TaskVector]], Mapping[str, Tensor]]
 REGMEAN = "RegMean (sees data)"
 
 
-def at_once(scorer: ZeroShotScorer, rows: Mapping[str, AtOnce], tasks: Sequence[str], results: Results) -> pd.DataFrame:
+def at_once_accuracies(
+    scorer: ZeroShotScorer, rows: Mapping[str, AtOnce], tasks: Sequence[str], results: Results
+) -> pd.DataFrame:
     """ACC of references that merge all models at once, and of `cmmlib.experiments.regmean` under the label ``REGMEAN``.
 
     Args:

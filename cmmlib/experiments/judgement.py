@@ -65,12 +65,12 @@ def judge(
         `cmmlib.analysis.per_run_metrics` with ``unseen`` (`cmmlib.analysis.judgement.mean_unseen`) and ``drawn``: whether
         the run is of a random subset.
     """
-    parts = (design or Design()).plans(rows)
-    if runs := [run for part in parts for run in part]:
-        run_grid(suite, backbone, runs, results, **how)
-    bounds = reference_accuracies(suite, backbone, len(suite.task_names()), results) if runs else pd.DataFrame()
-    frames = [_metrics(accuracies(suite, backbone, part, results), bounds).assign(drawn=part is parts[0]) for part in parts]
-    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+    parts = [part for part in (design or Design()).plans(rows) if part]
+    runs = [run for part in parts for run in part]
+    run_grid(suite, backbone, runs, results, **how)
+    bounds = reference_accuracies(suite, backbone, max(len(run.pool(suite)) for run in runs), results)
+    frames = [_metrics(accuracies(suite, backbone, part, results), bounds).assign(drawn=part[0].drawn) for part in parts]
+    return pd.concat(frames, ignore_index=True)
 
 
 def _metrics(scores: pd.DataFrame, bounds: pd.DataFrame) -> pd.DataFrame:
