@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from . import tables as tables
     from .affinity import own_and_other as own_and_other
     from .affinity import subspace_affinity as subspace_affinity
+    from .at_once import product_of_gaussians as product_of_gaussians
+    from .at_once import task_arithmetic_at_once as task_arithmetic_at_once
+    from .at_once import ties_at_once as ties_at_once
+    from .at_once import tsv_m_at_once as tsv_m_at_once
+    from .at_once import wudi_at_once as wudi_at_once
     from .claims import Claim as Claim
     from .claims import checked_claims as checked_claims
     from .claims import claim_verdicts as claim_verdicts
@@ -53,6 +58,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "affinity": "own_and_other subspace_affinity",
     "claims": "Claim checked_claims claim_verdicts",
+    "at_once": "product_of_gaussians task_arithmetic_at_once ties_at_once tsv_m_at_once wudi_at_once",
     "comparison": "beside comparison_table",
     "figures": "figures",
     "geometry": "geometry",

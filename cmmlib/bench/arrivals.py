@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ..experiments.arrival_cost import kept_bytes
 from ..merging.merger import ContinualMerger
-from .at_once import dop_all_anew, ties_at_once
+from .at_once import dop_all_anew, ties_anew
 from .random_towers import LINEAR, Model
 from .timing import Work
 
@@ -20,7 +20,7 @@ STREAMING: dict[str, tuple[str, dict[str, Any]]] = {
 }
 AT_ONCE: dict[str, Callable[[Model, list[Model]], Model]] = {
     "DOP-all (u), merged anew": dop_all_anew,
-    "TIES, all at once": ties_at_once,
+    "TIES, all at once": ties_anew,
 }
 
 

@@ -51,6 +51,12 @@ def power_factor(vectors: Tensor, squares: Tensor, power: float, ridge: float) -
     return ((vectors * values) @ vectors.T + ridge * identity) / values.sum()
 
 
+def precisions(tau: Tensor, input_power: float, output_power: float, ridge: float) -> tuple[Tensor, Tensor]:
+    """(G, A), (m, m) and (n, n), of a task vector τ (m, n) that is not zero."""
+    u, s, v = thin_svd(tau)
+    return power_factor(u, s**2, output_power, ridge), power_factor(v, s**2, input_power, ridge)
+
+
 def both_eigenvectors(new: Tensor, old: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues (n,) and eigenvectors V (n, n) of the pair (new, old): Vᵀ new V is diagonal and Vᵀ old V = I.
 
@@ -136,8 +142,7 @@ def kronecker(
     tau = task_vector.flatten(1).double()
     if not tau.any():
         return old or _state(tau, tau @ tau.T, tau.T @ tau, task_vector)
-    u, s, v = thin_svd(tau)
-    g, a = power_factor(u, s**2, output_power, ridge), power_factor(v, s**2, input_power, ridge)
+    g, a = precisions(tau, input_power, output_power, ridge)
     if old is None:
         return _state(tau, g, a, task_vector)
     old_g, old_a = unpack(old["g"]).double(), unpack(old["a"]).double()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 import cmmlib
-from cmmlib.bench.at_once import dop_all_anew, ties_at_once
+from cmmlib.analysis import ties_at_once
+from cmmlib.bench.at_once import dop_all_anew, ties_anew
 from cmmlib.bench.random_towers import LINEAR, Model
 
 
@@ -16,9 +17,7 @@ def test_merging_anew_gives_what_the_constant_state_gives(base: Model, models: l
         torch.testing.assert_close(anew[name] - tensor, kept[name] - tensor, rtol=1e-3, atol=1e-6)
 
 
-def test_ties_at_once_trims_elects_and_averages_those_that_agree():
-    base = {"w": torch.zeros(5)}
-    models = [{"w": torch.tensor(values)} for values in ([4.0, 0.1, -3.0, 0.0, 0.2], [2.0, 5.0, 4.0, 0.1, 0.0])]
-    # as published one more than 40 % of five stay: (4, 0, -3, 0, 0.2) and (2, 5, 4, 0, 0); the third entry's sign is +
-    expected = torch.tensor([3.0, 5.0, 4.0, 0.0, 0.2])
-    assert torch.equal(ties_at_once(base, models, share=0.4)["w"], expected)
+def test_ties_anew_adds_what_all_at_once_gives_to_the_base(base: Model, models: list[Model]):
+    merged = ties_anew(base, models)
+    taus = ties_at_once([{name: model[name] - base[name] for name in base} for model in models])
+    assert all(torch.equal(merged[name], base[name] + taus[name]) for name in base)
