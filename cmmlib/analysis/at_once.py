@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..methods.kronecker import precisions
+from ..methods.kronecker_algebra import precisions
 from ..methods.registry import Context
 from ..methods.tsv_m import merged_weight, truncated
 from ..methods.wudi import solve_adam, wudi

@@ -4,8 +4,9 @@ For a linear weight with task vectors τ_i (m, n) and k = min(m, n) (algorithm 1
 
     U S Vᵀ = Σ τ_i        M = λ · (Σ s_j / k) · U Vᵀ
 
-The sum is all that is kept. It is kept in float64, as U Vᵀ divides by the singular values. Pairs of the SVD at or below
-10⁻⁷ s_1 (`cmmlib.methods.spectral`) are dropped. The published code keeps such pairs, whose vectors are arbitrary.
+All other parameters are λ times the mean, as in the published code. The sum is all that is kept. It is kept in float64, as
+U Vᵀ divides by the singular values. Pairs of the SVD at or below 10⁻⁷ s_1 (`cmmlib.methods.spectral`) are dropped. The
+published code keeps such pairs, whose vectors are arbitrary.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .spectral import thin_svd
 def _finish(merged: Value, ctx: Context, *, scaling_factor: float, **_: object) -> Tensor:
     """The task vector of one parameter from its sum."""
     if isinstance(merged, Tensor):
-        return merged
+        return scaling_factor * merged
     total = merged["total"].flatten(1)
     if not total.any():
         return torch.zeros_like(merged["total"])
@@ -39,9 +40,9 @@ def iso_c(
     ctx: Context,
     *,
     scaling_factor: Annotated[float, Interval(0, open=True)] = 1.0,
-    convolution: bool = False,
+    convolution: bool = True,
 ) -> Value:
-    """The sum of τ for linear weights, the mean for all other parameters.
+    """The sum of τ for linear weights, the mean for all other parameters; λ scales both.
 
     Args:
         scaling_factor: λ. Published: chosen on validation data; FusionBench's 1.5 for 8 tasks of ViT-B/32.

@@ -72,7 +72,7 @@ def tsv_m(
     ctx: Context,
     *,
     share: Annotated[float, Interval(0, 1, open=True)] = 0.1,
-    convolution: bool = False,
+    convolution: bool = True,
 ) -> Value:
     """P ← P + U Uᵀ, Q ← Q + V Vᵀ, R ← R + U S Vᵀ for linear weights; the mean for all other parameters.
 

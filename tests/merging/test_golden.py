@@ -22,6 +22,10 @@ METHODS = {  # class of the published code → our method
     "MagMaxAlgorithm": "magmax",
     "OPCM": "opcm",
     "DOPMerging": "dop",
+    # functions of all models; the 2-D embedding is excluded, as it is no linear weight here
+    "WUDIMerging": "wudi",
+    "IsotropicMergingInCommonSubspace": "iso_c",
+    "TaskSingularVectorMerging": "tsv_m",
 }
 PROTOCOL = {"shuffle_order", "seed", "save_on_every_step", "evaluate_on_every_step"}  # no hyper-parameters of the methods
 

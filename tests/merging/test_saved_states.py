@@ -56,7 +56,7 @@ def test_an_earlier_state_knows_a_repeat_by_its_own_kind_of_hash(state: Path, go
 
 def test_a_state_that_is_begun_now_has_the_same_form(state: Path, golden: Path, tmp_path: Path):
     earlier = json.loads((state / "state.json").read_text())
-    ContinualMerger(golden / "base.safetensors", earlier["method"]).save(tmp_path / "new")
+    ContinualMerger(golden / "base.safetensors", earlier["method"], **earlier["parameters"]).save(tmp_path / "new")
     new = json.loads((tmp_path / "new" / "state.json").read_text())
     kept = upgraded(earlier)
     assert new.keys() == kept.keys() and new["base"].keys() == earlier["base"].keys()

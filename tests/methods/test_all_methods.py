@@ -13,11 +13,14 @@ from ..helpers.dop_losses import SOLVERS
 from ..helpers.layers import SHAPES, close, f64, merge_task_vectors, randn
 
 FIRST_KEPT = [("weight_average", {}), ("opcm", {}), ("opcm", {"zero_diagonal": False}), *(("dop", s) for s in SOLVERS)]
+FIRST_KEPT += [("kronecker", {}), ("kronecker", {"input_power": 1.0, "output_power": 0.0, "cap": 0.5})]
+SCALE = [("task_arithmetic", {}), ("ties", {}), ("magmax", {}), ("wudi", {}), ("wudi", {"pull": "models"}), ("actmat", {})]
+SCALE += [("iso_c", {}), ("tsv_m", {}), ("nufilt", {}), ("kronecker", {})]
 
 
 def test_order_matters_to_the_methods_that_do_not_claim_otherwise():
     taus = [randn(5, 5, seed=seed) for seed in range(3)]
-    for name in ("ties", "opcm", "dop"):
+    for name in ("ties", "opcm", "dop", "nufilt", "kronecker"):
         assert not get_method(name).order_free
         assert not close(merge_task_vectors(name, taus), merge_task_vectors(name, taus[::-1]), rel=1e-6)
 
@@ -45,14 +48,14 @@ def test_a_first_model_is_returned_unchanged(
         assert merged[key].dtype == dtype and ((merged[key] - model[key]).abs() <= rounding).all()
 
 
-@pytest.mark.parametrize("name", ["task_arithmetic", "ties", "magmax"])
-def test_methods_that_scale_do_not_claim_to_keep_a_first_model(name: str):
+@pytest.mark.parametrize("name", ["task_arithmetic", "ties", "magmax", "wudi", "iso_c", "tsv_m"])
+def test_methods_that_scale_or_cut_do_not_claim_to_keep_a_first_model(name: str):
     tau = randn(4, 4, seed=0)
     assert not get_method(name).keeps_first
     assert not close(merge_task_vectors(name, [tau]), tau)
 
 
-@pytest.mark.parametrize(("name", "params"), [*FIRST_KEPT[:3], ("task_arithmetic", {}), ("ties", {}), ("magmax", {})])
+@pytest.mark.parametrize(("name", "params"), [*FIRST_KEPT[:3], *SCALE])
 def test_merging_scales_with_the_task_vectors(name: str, params: dict):
     taus = [randn(5, 4, seed=seed) for seed in range(3)]
     expected = merge_task_vectors(name, taus, **params)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cmmlib import ContinualMerger, get_method
 from cmmlib.methods import Context
-from cmmlib.methods.kronecker import gram_of, nearest_product, power_factor, product_mean
+from cmmlib.methods.kronecker_algebra import gram_of, nearest_product, power_factor, product_mean, spectrum_of
+from cmmlib.methods.kronecker_capped import Capped, basis_of_both, capped_step, cut
 from cmmlib.methods.packed import unpack
 from cmmlib.methods.spectral import thin_svd
 
@@ -21,7 +22,12 @@ POWERS = [(0.75, 0.25), (0.5, 0.5), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)]
 
 
 def options(powers: tuple[float, float], ridge: float = 1e-3) -> dict[str, float]:
-    return {"input_power": powers[0], "output_power": powers[1], "ridge": ridge}
+    return {"input_power": powers[0], "output_power": powers[1], "ridge": ridge, "cap": 100}  # no cap
+
+
+def capped_factor(n: int, rank: int, seed: int) -> Capped:
+    vectors = torch.linalg.qr(randn(n, rank, seed=seed)).Q
+    return Capped(vectors, 1 + torch.arange(rank, 0, -1, dtype=f64), 0.3)
 
 
 def spd(n: int, seed: int) -> Tensor:
@@ -109,7 +115,7 @@ def test_the_state_counts_the_models_and_does_not_grow():
     sizes = []
     for count in (1, 2, 3):
         kept = merger.add({"w": tau}).standing.accumulated["w"]
-        g, a = batch.kronecker_precisions(tau, 0.75, 0.25, 1e-3)
+        g, a = batch.kronecker_precisions(tau, 0.75, 0.25, 1e-3)  # 8 is less than twice 6: no cap
         assert close(torch.kron(unpack(kept["g"]), unpack(kept["a"])), count * torch.kron(g, a), rel=1e-7)
         sizes.append(sum(part.numel() for part in kept.values()))
     assert sizes == [6 * 8 + 6 * 7 // 2 + 8 * 9 // 2] * 3
@@ -130,3 +136,80 @@ def test_a_task_vector_of_zero_counts_for_nothing():
     for order in ([zero, tau], [tau, zero], [zero, zero, tau, zero]):
         assert all(torch.equal(kept(order)[part], alone[part]) for part in alone)
     assert not kept([zero])["x"].any()
+
+
+@pytest.mark.parametrize("powers", POWERS)
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_capped_step_is_the_dense_step_from_the_same_state_then_cut(powers: tuple[float, float], overlap: bool):
+    m, n, rank = 4, 19, 5
+    tau, x, a = randn(m, n, seed=0), randn(m, n, seed=1), capped_factor(n, rank, 2)
+    svd = thin_svd(tau)
+    if overlap:  # some of the new directions are old ones
+        a = a._replace(vectors=torch.linalg.qr(torch.cat([svd.v[:, :2], a.vectors[:, :3]], 1)).Q)
+    g = spd(m, 3), power_factor(svd.u, svd.s**2, powers[1], 1e-2)
+    excess, rest = spectrum_of(svd.s**2, n, powers[0], 1e-2)
+    mean, new_g, factor = capped_step(x, g, a, svd, excess, rest, rank)
+    a_new = power_factor(svd.v, svd.s**2, powers[0], 1e-2)
+    assert close(mean, product_mean(x, tau, g, (a.dense(), a_new)), rel=1e-8)
+    c, d = nearest_product(gram_of(*g), gram_of(a.dense(), a_new))
+    assert close(new_g, c[0] * g[0] + c[1] * g[1])
+    whole = d[0] * a.dense() + d[1] * a_new
+    values, vectors = torch.linalg.eigh(whole)
+    expected = Capped(vectors[:, -rank:], values[-rank:], (values[:-rank].sum() / (n - rank)).item()).dense()
+    assert close(factor.dense(), expected, rel=1e-8)
+    assert factor.dense().trace() == pytest.approx(whole.trace())
+
+
+def test_a_factor_that_fits_is_not_changed_by_the_cut():
+    a = capped_factor(9, 3, 0)
+    again = cut(a.vectors, torch.diag(a.values), a.rest, 3)
+    assert close(again.dense(), a.dense()) and again.rest == pytest.approx(a.rest)
+
+
+@given(st.integers(0, 10**6), st.floats(-9, 0))
+def test_the_basis_is_orthonormal_and_holds_both_spans(seed: int, log_distance: float):
+    w = torch.linalg.qr(randn(12, 4, seed=seed)).Q
+    v = torch.linalg.qr(w[:, :3] + 10**log_distance * randn(12, 3, seed=seed + 1)).Q
+    q, seen = basis_of_both(w, v)
+    assert (q.T @ q - torch.eye(q.shape[1], dtype=f64)).norm() <= 1e-8
+    assert (v - q @ (q.T @ v)).norm() <= 2e-6 and torch.equal(q[:, :4], w)
+    assert (q.T @ v - seen).norm() <= 1e-8
+
+
+@pytest.mark.parametrize("shape", [(4, 20), (20, 4), (3, 30)])
+def test_a_capped_weight_keeps_a_single_model_and_identical_ones_and_its_state_is_small(shape: tuple[int, int]):
+    tau, small = randn(*shape, seed=0), min(shape)
+    merger = ContinualMerger({"w": torch.zeros(shape, dtype=f64)}, "kronecker", linear=["w"])
+    for _ in range(3):
+        kept = merger.add({"w": tau}).standing.accumulated["w"]
+        assert close(merger.merged()["w"], tau)
+        assert sum(part.numel() for part in kept.values()) <= 2 * tau.numel() + small * (small + 1) // 2 + small + 1
+
+
+@pytest.mark.parametrize("shape", [(4, 20), (20, 4)])
+def test_with_a_cap_that_leaves_nothing_out_nothing_changes(shape: tuple[int, int]):
+    taus = [randn(*shape, seed=i) for i in range(4)]  # 16 directions, of which a cap of 3.5 keeps 14
+    whole = merge_task_vectors("kronecker", taus, cap=100)
+    assert close(
+        merge_task_vectors("kronecker", taus[:3], cap=3.5), merge_task_vectors("kronecker", taus[:3], cap=100), 1e-7
+    )
+    distances = [(merge_task_vectors("kronecker", taus, cap=cap) - whole).norm().item() for cap in (1.0, 2.0, 3.0)]
+    assert batch.falls(distances)
+
+
+def test_both_orientations_of_a_wide_weight_are_one():
+    taus = [randn(4, 20, seed=i) for i in range(4)]
+    there = merge_task_vectors("kronecker", taus, input_power=0.7, output_power=0.2)
+    back = merge_task_vectors("kronecker", [tau.T for tau in taus], input_power=0.2, output_power=0.7)
+    assert close(there, back.T)
+
+
+def test_in_float32_a_capped_merge_is_that_in_float64_to_a_thousandth():
+    # task vectors that share most of their directions, as those of one base do
+    common = torch.linalg.qr(randn(40, 16, seed=9)).Q.T
+    taus = [(randn(8, 16, seed=i) @ common + 0.1 * randn(8, 40, seed=20 + i)).float() for i in range(5)]
+    merger = ContinualMerger({"w": torch.zeros(8, 40)}, "kronecker", linear=["w"])
+    for tau in taus:
+        merger.add({"w": tau})
+    wide = merge_task_vectors("kronecker", [tau.double() for tau in taus])
+    assert close(merger.merged()["w"].double(), wide, rel=1e-3)

@@ -115,6 +115,13 @@ def test_other_methods_see_a_convolution_as_before():
     assert seen == {"0.weight": "other"}
 
 
+def test_iso_c_scales_what_it_averages_too():
+    models = [{"w": torch.eye(2), "b": torch.full((2,), value)} for value in (1.0, 2.0)]
+    base = {name: torch.zeros_like(x) for name, x in models[0].items()}
+    merged = cmmlib.merge(base, models, method="iso_c", linear=["w"], scaling_factor=1.5)
+    assert torch.allclose(merged["b"], torch.full((2,), 2.25))
+
+
 def test_both_pulls_end_at_the_minimiser_of_least_norm():
     taus = [randn(4, 20, seed=i) for i in range(3)]
     least = merge_task_vectors("wudi", taus, ridge=0.0)
