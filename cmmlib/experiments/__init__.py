@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .distances import traces_of_arrivals as traces_of_arrivals
     from .family import CHOICES as CHOICES
     from .family import CLAIMS as CLAIMS
+    from .family import JUDGED as JUDGED
     from .family import MAIN as MAIN
     from .family import final_accuracies as final_accuracies
     from .frames import accuracies as accuracies
@@ -49,7 +50,7 @@ _HOMES = {
     "at_once": "at_once_accuracies",
     "distances": "merge_distances traces_of_arrivals",
     "arrival_cost": "arrival_costs",
-    "family": "CHOICES CLAIMS MAIN final_accuracies",
+    "family": "CHOICES CLAIMS JUDGED MAIN final_accuracies",
     "frames": "accuracies reference_accuracies trained_accuracies",
     "grid": "run_grid work_left",
     "judgement": "Design judge",

@@ -36,6 +36,9 @@ MAIN: Rows = {
 }
 """One row per method."""
 
+JUDGED: Rows = {label: MAIN[label] for label in (WUDI, KRONECKER, "DOP-all (v)", "OPCM")}
+"""What is judged on zoos where nothing was chosen."""
+
 _EVEN = {"input_power": 0.5, "output_power": 0.5}
 _U = {"svd_proj_space": "u"}
 CHOICES: Rows = {

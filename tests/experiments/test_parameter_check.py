@@ -48,7 +48,7 @@ def test_what_reproduce_injects_passes(setting):
             {"seeds": range(40, 50), "num_tasks": (8,), "jobs": 3, "rows": {"mine": ("dop", {"alpha": "balanced"})}},
         ),
         ("03_accuracy_curves", {"seeds": {8: [40], "20": [41]}}),
-        ("05_dop_variants", {"ridges": [0, 1e-2], "cross": [["others", "ridge"], ["weighting"]]}),
+        ("05_all_at_once", {"draws": {8: range(3)}, "zoos": {"mine": ("zoo", "ViT-mini/9")}, "more_backbones": []}),
         ("06_geometry", {"alpha": 1, "methods": ["OPCM", "DOP-exact (α=0.8)"], "out": notebooks_dir()}),
     ],
 )

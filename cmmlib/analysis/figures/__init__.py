@@ -1,7 +1,7 @@
 """Figures.  Each function draws numbers on axes and returns the axes; a method has the same colour in all of them."""
 
 from .accuracy import accuracy_heatmap, main_figure, order_strip
-from .claims import claim_dots
+from .claims import claim_dots, interval_dots
 from .cost import cost_curves, cost_figure
 from .curves import history_curves, label_curves, step_curves
 from .geometry import aligned_shares, cosine_heatmap, kind_curves, removed_shares
@@ -42,6 +42,7 @@ __all__ = [
     "front_figure",
     "front_shapes",
     "history_curves",
+    "interval_dots",
     "kept_curves",
     "kind_curves",
     "kind_style",

@@ -32,3 +32,23 @@ def claim_dots(ax: Axes, checked: pd.DataFrame, colored: str = "backbone") -> Ax
     ax.grid(False, axis="y")
     ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.09), ncols=4, frameon=False)
     return ax
+
+
+def interval_dots(ax: Axes, judged: pd.DataFrame) -> Axes:
+    """A line per zoo: the paired difference with its interval, a colour per number of tasks.
+
+    Args:
+        judged: the rows of `cmmlib.analysis.judgement.judgement` of one label and metric, with a column ``zoo``.
+    """
+    zoos, counts = list(dict.fromkeys(judged["zoo"])), sorted(judged["num_tasks"].unique())
+    for number, count in enumerate(counts):
+        here = judged[judged["num_tasks"] == count]
+        heights = here["zoo"].map(zoos.index) + 0.2 * (number - (len(counts) - 1) / 2)
+        ends = [here["difference"] - here["low"], here["high"] - here["difference"]]
+        ax.errorbar(here["difference"], heights, xerr=ends, fmt="o", color=COLORS[number], label=f"{count} tasks")
+    ax.axvline(0, color="k", linewidth=0.6)
+    ax.set_yticks(range(len(zoos)), zoos)
+    ax.invert_yaxis()
+    ax.grid(False, axis="y")
+    ax.legend(frameon=False)
+    return ax
