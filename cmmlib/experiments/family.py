@@ -50,7 +50,6 @@ CHOICES: Rows = {
     "WUDI, pull to the models": ("wudi", {"pull": "models"}),
     "WUDI, ridge 3e-3": ("wudi", {"pull": "zero", "ridge": 3e-3}),
     "WUDI, no convolution": ("wudi", {"pull": "zero", "convolution": False}),
-    "WUDI as published": ("wudi", {"solver": "adam", "convolution": False}),
     "TACT": ("actmat", {"share": 0.5}),
     "ACTMat, ridge 1e-3": ("actmat", {"ridge": 1e-3}),
     "DOP-all (uv)": ("dop_all", {"svd_proj_space": "uv"}),
