@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 
@@ -61,5 +62,5 @@ def claim_verdicts(checked: pd.DataFrame) -> pd.DataFrame:
         holds=("holds", "sum"),
         of=("holds", "size"),
     )
-    verdicts = ["confirmed" if row.holds == row.of else "in part" if row.holds else "refuted" for row in table.itertuples()]
-    return table.assign(verdict=verdicts)
+    everywhere, nowhere = table["holds"] == table["of"], table["holds"] == 0
+    return table.assign(verdict=np.select([everywhere, nowhere], ["confirmed", "refuted"], "in part"))

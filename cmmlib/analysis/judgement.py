@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import pandas as pd
 
@@ -44,7 +44,7 @@ def judgement(per_run: pd.DataFrame, against: str, metrics: Sequence[str] = METR
         ValueError: there is no row ``against``.
     """
     where = ["zoo", "drawn"] if "zoo" in per_run else ["drawn"]
-    parts = []
+    parts: dict[tuple[Hashable, ...], pd.DataFrame] = {}
     for key, part in per_run.groupby(where, sort=False):
         for metric in metrics:
             known = part.dropna(subset=metric)
@@ -52,8 +52,7 @@ def judgement(per_run: pd.DataFrame, against: str, metrics: Sequence[str] = METR
                 continue
             found = known.groupby(["num_tasks", "label"], sort=False)[metric].agg(["mean", "std", "count"])
             compared = paired_differences(known, against, metric).drop(columns="orders")
-            both = found.rename(columns={"count": "runs"}).reset_index().merge(compared, how="left")
-            both[[*where, "metric"]] = (*key, metric)
-            parts.append(both)
-    columns = [*where, "num_tasks", "metric", "label", "mean", "std", "runs", "difference", "low", "high", "improvement"]
-    return pd.concat(parts, ignore_index=True)[columns]
+            parts[*key, metric] = found.rename(columns={"count": "runs"}).reset_index().merge(compared, how="left")
+    where.append("metric")
+    columns = [*where, "num_tasks", "label", "mean", "std", "runs", "difference", "low", "high", "improvement"]
+    return pd.concat(parts, names=where).reset_index(where)[columns].reset_index(drop=True)
