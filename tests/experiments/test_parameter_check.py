@@ -4,6 +4,7 @@ import ast
 
 import nbformat
 import pytest
+import yaml
 
 from cmmlib.experiments import check_parameters
 from cmmlib.experiments.notebook_parameters import FIGURES, FULL, QUICK
@@ -38,6 +39,13 @@ def test_a_notebook_checks_its_own_parameters_and_its_defaults_pass(notebook):
 def test_what_reproduce_injects_passes(setting):
     for notebook, parameters in setting.items():
         check_parameters(defaults(notebook) | parameters, notebook)
+
+
+def test_what_make_judgement_injects_passes():
+    given = (notebooks_dir().parent / "Makefile").read_text().split("define JUDGEMENT\n")[1].split("endef")[0]
+    parameters = yaml.safe_load(given)
+    assert {*parameters} == {"zoos", "draws", "orders", "curves"}
+    check_parameters(defaults("05_all_at_once") | parameters, "05_all_at_once")
 
 
 @pytest.mark.parametrize(
