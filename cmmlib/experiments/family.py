@@ -60,7 +60,7 @@ CHOICES: Rows = {
 """One choice changed at a time."""
 
 CLAIMS = (
-    Claim("the Kronecker product leads WUDI", KRONECKER, WUDI, 0.0, 3.5),
+    Claim("the Kronecker product leads WUDI", KRONECKER, WUDI, 0.0, 5.0),
     Claim("… and even powers are as good", "Kronecker (½, ½)", KRONECKER, -2.0, 0.5),
     Claim("… its ridge hardly matters (3e-4)", "Kronecker, ridge 3e-4", KRONECKER, -1.0, 1.0),
     Claim("… its ridge hardly matters (1e-2)", "Kronecker, ridge 1e-2", KRONECKER, -1.0, 1.0),
@@ -77,7 +77,7 @@ CLAIMS = (
     Claim("WUDI leads NUFILT", WUDI, "NUFILT", 5.0, 12.0),
     Claim("DOP-all (v) leads (u)", "DOP-all (v)", "DOP-all (u)", 0.0, 7.0),
     Claim("DOP-all (u) leads (uv)", "DOP-all (u)", "DOP-all (uv)", 0.0, 3.0),
-    Claim("… the ridge pays", "DOP-all (u)", "DOP-all (u), no ridge", 0.0, 5.0),
+    Claim("… the ridge pays", "DOP-all (u)", "DOP-all (u), no ridge", 0.0, 12.0),
     Claim("… a ridge of 1e-2 changes little", "DOP-all (u), ridge 1e-2", "DOP-all (u)", -1.0, 1.0),
     Claim("… the sum over √t leads the mean", "DOP-all (u)", "DOP-all (u), others averaged", 0.0, 3.0),
     Claim("… weights hardly matter", "DOP-all (u), weighted", "DOP-all (u)", -0.5, 0.5),
