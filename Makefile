@@ -9,7 +9,7 @@ export CMMLIB_CACHE ?= $(CURDIR)/.cache
 # scratch space of the long checks
 SCRATCH ?= .cache/scratch
 
-.PHONY: reproduce reproduce-all second-seed report test lint crash fuzz resume memory export-test notebooks reference zoo lock lab clean distclean
+.PHONY: reproduce reproduce-all second-seed fourth-zoo judgement report test lint crash fuzz resume memory export-test notebooks reference zoo lock lab clean distclean
 
 reproduce: $(VENV)/.ready
 	$(BIN)/cmm reproduce --suite $(SUITE) $(if $(QUICK),--quick)
@@ -26,6 +26,27 @@ second-seed: $(VENV)/.ready
 	mkdir -p $(SECOND)/notebooks
 	$(BIN)/papermill --cwd notebooks notebooks/11_second_seed.ipynb $(SECOND)/notebooks/11_second_seed.ipynb \
 		-p zoo ../mini-zoo-seed-1 -p out ../$(SECOND)
+
+# a backbone that does not ship, and methods judged on it, on the second seed's zoo and on random subsets of the tasks
+fourth-zoo: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[zoo]'
+	$(BIN)/python -m cmmlib.suites.mini.build --backbone ViT-mini-S/12 --out mini-zoo-fourth
+
+judgement: fourth-zoo
+	$(BIN)/python -m cmmlib.suites.mini.build --seed 1 --backbone ViT-mini/12 --out mini-zoo-seed-1
+	mkdir -p $(SECOND)/notebooks
+	$(BIN)/papermill --cwd notebooks notebooks/05_all_at_once.ipynb $(SECOND)/notebooks/05_judgement.ipynb \
+		-p out ../$(SECOND) -y "$$JUDGEMENT"
+
+define JUDGEMENT
+zoos:
+  second seed: [../mini-zoo-seed-1, ViT-mini/12]
+  fourth zoo: [../mini-zoo-fourth, ViT-mini-S/12]
+draws: {8: [0, 1, 2, 3, 4, 5, 6, 7], 14: [8, 9, 10, 11]}
+orders: {8: [40, 41, 42, 43, 44, 45, 46, 47, 48, 49], 14: [40, 41, 42], 20: [40, 41, 42]}
+curves: {8: [40, 41, 42, 43, 44, 45, 46, 47, 48, 49]}
+endef
+export JUDGEMENT
 
 # one HTML file of what `make reproduce` left, to send to a colleague; one per backbone
 RUN = figures/$(SUITE)$(if $(QUICK),-quick)

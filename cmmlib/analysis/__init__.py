@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .at_once import ties_at_once as ties_at_once
     from .at_once import tsv_m_at_once as tsv_m_at_once
     from .at_once import wudi_at_once as wudi_at_once
+    from .claims import Claim as Claim
+    from .claims import checked_claims as checked_claims
+    from .claims import claim_verdicts as claim_verdicts
     from .comparison import beside as beside
     from .comparison import comparison_table as comparison_table
     from .hyperparameters import best_value as best_value
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from .intervals import bootstrap_interval as bootstrap_interval
     from .intervals import pair_conclusions as pair_conclusions
     from .intervals import paired_differences as paired_differences
+    from .judgement import judgement as judgement
     from .method_table import method_facts as method_facts
     from .opcm_scale import scale_errors as scale_errors
     from .opcm_scale import scale_formulas as scale_formulas
@@ -50,18 +54,17 @@ if TYPE_CHECKING:
     from .two_zoos import rank_correlations as rank_correlations
     from .two_zoos import side_by_side as side_by_side
     from .two_zoos import verdict_counts as verdict_counts
-    from .variants import departures as departures
-    from .variants import lead_gains as lead_gains
-    from .variants import verdict as verdict
 
 _HOMES = {
     "affinity": "own_and_other subspace_affinity",
+    "claims": "Claim checked_claims claim_verdicts",
     "at_once": "product_of_gaussians task_arithmetic_at_once ties_at_once tsv_m_at_once wudi_at_once",
     "comparison": "beside comparison_table",
     "figures": "figures",
     "geometry": "geometry",
     "hyperparameters": "best_value left_out_accuracies",
     "intervals": "intervals bootstrap_interval pair_conclusions paired_differences",
+    "judgement": "judgement",
     "method_table": "method_facts",
     "metrics": "metrics",
     "opcm_scale": "scale_errors scale_formulas",
@@ -75,6 +78,5 @@ _HOMES = {
     "two_zoos": "means_on_both rank_correlations side_by_side verdict_counts",
     "projections": "SHARES opcm_projections pooled_shares",
     "spectra": "layer_spectra",
-    "variants": "departures lead_gains verdict",
 }
 __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

@@ -6,13 +6,21 @@ from ..lazy import lazy_names
 
 if TYPE_CHECKING:
     from .arrival_cost import arrival_costs as arrival_costs
+    from .at_once import at_once_accuracies as at_once_accuracies
     from .distances import merge_distances as merge_distances
     from .distances import traces_of_arrivals as traces_of_arrivals
+    from .family import CHOICES as CHOICES
+    from .family import CLAIMS as CLAIMS
+    from .family import JUDGED as JUDGED
+    from .family import MAIN as MAIN
+    from .family import final_accuracies as final_accuracies
     from .frames import accuracies as accuracies
     from .frames import reference_accuracies as reference_accuracies
     from .frames import trained_accuracies as trained_accuracies
     from .grid import run_grid as run_grid
     from .grid import work_left as work_left
+    from .judgement import Design as Design
+    from .judgement import judge as judge
     from .opcm_scale import measure_scale as measure_scale
     from .orders import task_order as task_order
     from .parameter_check import check_parameters as check_parameters
@@ -39,10 +47,13 @@ if TYPE_CHECKING:
     from .tuning import tuning_sweeps as tuning_sweeps
 
 _HOMES = {
+    "at_once": "at_once_accuracies",
     "distances": "merge_distances traces_of_arrivals",
     "arrival_cost": "arrival_costs",
+    "family": "CHOICES CLAIMS JUDGED MAIN final_accuracies",
     "frames": "accuracies reference_accuracies trained_accuracies",
     "grid": "run_grid work_left",
+    "judgement": "Design judge",
     "opcm_scale": "measure_scale",
     "orders": "task_order",
     "pareto_study": "layer_inputs old_and_new output_changes task_vectors",

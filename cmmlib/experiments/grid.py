@@ -52,7 +52,7 @@ def run_grid(
         ValueError: the store holds scores of other revisions of the models or data sets; Ray or the device cannot be used.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    tasks = suite.task_names(max(run.num_tasks for run in runs))
+    tasks = max((run.pool(suite) for run in runs), key=len)
     if not work_left(suite, backbone, runs, results)[0] and references_known(suite, backbone, len(tasks), results):
         return  # before any model or image is fetched
     scorer = ZeroShotScorer(suite, backbone, device=device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -82,3 +83,14 @@ def reference_identity(suite: Suite, backbone: str, task: str | None = None) -> 
     sequence = [] if task is None else [task]
     name = "pretrained" if task is None else "individual"
     return Merged(suite.name, suite.content_hash, backbone, name, "{}", _deciding_code(), canonical_json(sequence))
+
+
+def identity_at_once(suite: Suite, backbone: str, label: str, tasks: Iterable[str], code: str) -> Merged:
+    """The identity of a reference that merges the models of some tasks at once (`cmmlib.experiments.at_once`).
+
+    Args:
+        label: of the row.
+        code: hash of what merges.
+    """
+    sequence = canonical_json(sorted(tasks))
+    return Merged(suite.name, suite.content_hash, backbone, f"at once: {label}", "{}", code + _deciding_code(), sequence)

@@ -27,10 +27,7 @@ ALL_BACKBONES = ("clip",)
 
 FIGURES: Parameters = {
     "04_pareto_front": {},
-    "05_dop_variants": {
-        "num_tasks": [8, 14, 20],
-        "cross": [["svd_proj_space", "others", "ridge"], ["svd_proj_space", "weighting"]],
-    },
+    "05_all_at_once": {"num_tasks": [8, 14, 20], "vary_all": True, "references": True},
     "06_geometry": {
         "num_tasks": [8, 20],
         "seeds": ORDERS[:3],

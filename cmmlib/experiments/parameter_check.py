@@ -46,10 +46,13 @@ EXAMPLES: dict[str, Any] = {
     "dop_alphas": [0.8],
     "svd_epsilons": [0.4],
     "spaces": ["u", "v"],
-    "weightings": ["none"],
-    "others": ["sqrt"],
-    "ridges": [0.001],
-    "cross": [["others", "ridge"]],
+    "more_backbones": ["ViT-mini/9"],
+    "vary_all": True,
+    "references": True,
+    "zoos": {"second seed": ["../mini-zoo-seed-1", "ViT-mini/12"]},
+    "draws": {"8": [0, 1]},
+    "orders": {"8": [40, 41]},
+    "curves": {"8": [40]},
     "steps": [0, 10],
     "ema_betas": [0.99],
     "ema_steps": 10,
@@ -71,11 +74,25 @@ EXAMPLES: dict[str, Any] = {
 
 _CHECKED = "_parameters_checked"
 
-OPTIONAL = {"backbone", "zoo", "rows", "methods", "order_rows", "compare_rows", "out", "results", "jobs", "ray", "device"}
+OPTIONAL = {
+    "backbone",
+    "more_backbones",
+    "zoo",
+    "rows",
+    "methods",
+    "order_rows",
+    "compare_rows",
+    "out",
+    "results",
+    "jobs",
+    "ray",
+    "device",
+}
 """Those that may be None."""
 
 _SUITE = "suite suite_options backbone"
 _GRID = "out results jobs ray device check"
+_JUDGEMENT = "zoos draws orders curves"
 _SWEEPS = "opcm_alphas lambda_tasks dop_alphas spaces svd_epsilons steps ema_betas ema_steps"
 
 NOTEBOOKS = {
@@ -84,7 +101,7 @@ NOTEBOOKS = {
     "02_main_table": f"{_SUITE} num_tasks seeds adam_seeds spread rows {_GRID}",
     "03_accuracy_curves": f"{_SUITE} seeds adam_seeds rows {_GRID}",
     "04_pareto_front": f"{_SUITE} num_tasks seed alphas probe_images out",
-    "05_dop_variants": f"{_SUITE} num_tasks seeds spaces weightings others ridges cross rows {_GRID}",
+    "05_all_at_once": f"{_SUITE} more_backbones vary_all num_tasks seeds references {_JUDGEMENT} {_GRID}",
     "06_geometry": f"{_SUITE} num_tasks seeds alpha methods out check",
     "07_sweeps": f"{_SUITE} num_tasks seeds opcm_seeds order_seeds adam_seeds {_SWEEPS} order_rows {_GRID}",
     "08_method_zoo": "seed m n num_models",
@@ -125,8 +142,10 @@ def check_parameters(values: MutableMapping[str, Any], notebook: str) -> None:
     suite = values["suite"] if "suite" in names else "mini"
     choices: dict[str, Collection[str]] = {"suite": SUITES, "method": method_names(), "spread": ("std", "interval")}
     choices |= dict.fromkeys(("methods", "order_rows", "compare_rows"), published_rows(8))
-    if suite in SUITES and {"backbone", "measure"} & {*names}:
-        choices |= dict.fromkeys(("backbone", "measure"), load_suite(suite, **values["suite_options"]).backbones)
+    if suite in SUITES and {"backbone", "more_backbones", "measure"} & {*names}:
+        choices |= dict.fromkeys(
+            ("backbone", "more_backbones", "measure"), load_suite(suite, **values["suite_options"]).backbones
+        )
     for name in names:
         given = values[name] if isinstance(values[name], list | tuple) else [values[name]]
         if name in choices and (unknown := [one for one in given if one not in choices[name]]):

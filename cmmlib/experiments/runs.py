@@ -21,8 +21,10 @@ class Run:
         method, params: name of a registered method and its hyper-parameters; defaults may be left out.
         num_tasks: how many of the suite's tasks, from the first on.
         seed: of the order.
+        drawn: which tasks is random too: the first ``num_tasks`` of the order that the seed gives to all of the suite's.
         every_step: score all tasks after every step, for curves.  Otherwise each step scores only the task just merged,
             and the last step all tasks.
+        final: score the last step alone, which is enough for ACC.
     """
 
     label: str
@@ -31,26 +33,35 @@ class Run:
     seed: int
     params: dict[str, Any] = field(default_factory=dict, hash=False)
     every_step: bool = False
+    drawn: bool = False
+    final: bool = False
+
+    def pool(self, suite: Suite) -> tuple[str, ...]:
+        """The names of the tasks that the order is taken from."""
+        return suite.task_names(None if self.drawn else self.num_tasks)
 
     def order(self, suite: Suite) -> list[str]:
         """The names of the tasks in the order in which they arrive."""
-        return task_order(suite.task_names(self.num_tasks), self.seed)
+        return task_order(self.pool(suite), self.seed)[: self.num_tasks]
 
     def wanted(self, suite: Suite) -> list[list[str]]:
         """The names of the tasks to score after each step."""
         order = self.order(suite)
-        return [order if self.every_step or task == order[-1] else [task] for task in order]
+        before = [order if self.every_step else [] if self.final else [task] for task in order[:-1]]
+        return [*before, order]
 
 
-def plan(rows: Rows, num_tasks: int, seeds: Iterable[int], *, every_step: bool = False) -> list[Run]:
+def plan(rows: Rows, num_tasks: int, seeds: Iterable[int], **options: bool) -> list[Run]:
     """The runs of all rows under the orders of ``seeds``.
 
     Args:
-        num_tasks, every_step: see `Run`.
+        num_tasks: see `Run`.
+        options: ``every_step``, ``drawn`` and ``final``, as there.
 
     Raises:
         ValueError: a method or a parameter in ``rows`` is unknown.
     """
     for method, params in rows.values():
         get_method(method).resolve(params)
-    return [Run(label, m, num_tasks, seed, params, every_step) for seed in seeds for label, (m, params) in rows.items()]
+    named = [(label, method, params) for label, (method, params) in rows.items()]
+    return [Run(label, m, num_tasks, seed, params, **options) for seed in seeds for label, m, params in named]

@@ -22,13 +22,13 @@ from transformers import CLIPModel, CLIPTokenizer
 from ..evaluation.scorer import ZeroShotScorer
 from ..files import write_flushed
 from ..paths import cache_dir
-from ..suites.mini.build.architecture import VISION, arrays, with_tower
+from ..suites.mini.build.architecture import arrays, with_tower
 from ..suites.mini.build.embeddings import zero_shot_head
 from ..suites.mini.build.finetuning import FINETUNE, finetune
 from ..suites.mini.build.recipes import recipe, save
 from ..suites.mini.checksums import tensors_hash
 from ..suites.mini.packing import vision_tensors
-from ..suites.mini.suite import MiniSuite
+from ..suites.mini.suite import BACKBONES, MiniSuite
 from ..suites.suite import NO_ORDER, TRAINED
 from ..terminal import run_command
 from .orders import task_order
@@ -108,7 +108,7 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description="Train and score the mini suite's reference rows that see training data.")
     parser.add_argument("--out", type=Path, default=Path("trained.csv"), help="all scores (default: %(default)s)")
-    parser.add_argument("--backbone", choices=VISION, default="ViT-mini/12")
+    parser.add_argument("--backbone", choices=BACKBONES, default="ViT-mini/12")
     parser.add_argument("--num-tasks", type=int, nargs="+", default=[8, 14, 20], help="(default: 8 14 20)")
     parser.add_argument("--orders", type=int, default=3, help="how many, from seed 40 on (default: %(default)s)")
     arguments = parser.parse_args()

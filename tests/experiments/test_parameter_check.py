@@ -4,6 +4,7 @@ import ast
 
 import nbformat
 import pytest
+import yaml
 
 from cmmlib.experiments import check_parameters
 from cmmlib.experiments.notebook_parameters import FIGURES, FULL, QUICK
@@ -40,6 +41,13 @@ def test_what_reproduce_injects_passes(setting):
         check_parameters(defaults(notebook) | parameters, notebook)
 
 
+def test_what_make_judgement_injects_passes():
+    given = (notebooks_dir().parent / "Makefile").read_text().split("define JUDGEMENT\n")[1].split("endef")[0]
+    parameters = yaml.safe_load(given)
+    assert {*parameters} == {"zoos", "draws", "orders", "curves"}
+    check_parameters(defaults("05_all_at_once") | parameters, "05_all_at_once")
+
+
 @pytest.mark.parametrize(
     ("notebook", "given"),
     [
@@ -48,7 +56,7 @@ def test_what_reproduce_injects_passes(setting):
             {"seeds": range(40, 50), "num_tasks": (8,), "jobs": 3, "rows": {"mine": ("dop", {"alpha": "balanced"})}},
         ),
         ("03_accuracy_curves", {"seeds": {8: [40], "20": [41]}}),
-        ("05_dop_variants", {"ridges": [0, 1e-2], "cross": [["others", "ridge"], ["weighting"]]}),
+        ("05_all_at_once", {"draws": {8: range(3)}, "zoos": {"mine": ("zoo", "ViT-mini/9")}, "more_backbones": []}),
         ("06_geometry", {"alpha": 1, "methods": ["OPCM", "DOP-exact (α=0.8)"], "out": notebooks_dir()}),
     ],
 )

@@ -27,3 +27,15 @@ def test_all_rows_are_planned_under_the_same_orders():
 def test_unknown_rows_are_refused_when_the_grid_is_planned():
     with pytest.raises(ValueError, match="alhpa"):
         plan({"x": ("opcm", {"alhpa": 0.5})}, 3, [40])
+
+
+def test_a_drawn_run_merges_the_first_tasks_of_an_order_of_all():
+    drawn = Run("OPCM", "opcm", 3, 40, drawn=True)
+    assert drawn.order(SUITE) == cmmlib.task_order(TASKS, 40)[:3]
+    assert drawn.pool(SUITE) == TASKS and Run("OPCM", "opcm", 3, 40).pool(SUITE) == TASKS[:3]
+    assert len({tuple(sorted(Run("OPCM", "opcm", 3, seed, drawn=True).order(SUITE))) for seed in range(9)}) > 1
+
+
+def test_of_a_final_run_only_the_last_step_is_scored():
+    run = Run("OPCM", "opcm", 3, 40, final=True)
+    assert run.wanted(SUITE) == [[], [], run.order(SUITE)]

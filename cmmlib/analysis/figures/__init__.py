@@ -1,6 +1,7 @@
 """Figures.  Each function draws numbers on axes and returns the axes; a method has the same colour in all of them."""
 
 from .accuracy import accuracy_heatmap, main_figure, order_strip
+from .claims import claim_dots, interval_dots
 from .cost import cost_curves, cost_figure
 from .curves import history_curves, label_curves, step_curves
 from .geometry import aligned_shares, cosine_heatmap, kind_curves, removed_shares
@@ -22,7 +23,6 @@ from .saving import save
 from .style import COLUMN_WIDTH, kind_style, line_style, paper_style
 from .sweeps import acc_and_bwt, sweep_columns, sweep_curve, tuning_panels
 from .two_zoos import zoo_scatter
-from .variants import gain_dots
 
 __all__ = [
     "COLUMN_WIDTH",
@@ -31,6 +31,7 @@ __all__ = [
     "affinity_heatmap",
     "aligned_shares",
     "change_scatter",
+    "claim_dots",
     "cosine_heatmap",
     "cost_curves",
     "cost_figure",
@@ -40,8 +41,8 @@ __all__ = [
     "front_curve",
     "front_figure",
     "front_shapes",
-    "gain_dots",
     "history_curves",
+    "interval_dots",
     "kept_curves",
     "kind_curves",
     "kind_style",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # datasets takes seconds to import
 
 # stand-ins for ViT-B/32, ViT-B/16 (smaller patches) and ViT-L/14 (wider and deeper too)
 BACKBONES = ("ViT-mini/12", "ViT-mini/9", "ViT-mini-L/9")
+NOT_SHIPPED = ("ViT-mini-S/12",)  # can be built, to judge methods on a zoo that none of them was chosen on
 NOT_SCORED = ("accuracies.json", "trained.csv", "SOURCES.md")  # files of the zoo that scores of merged models ignore
 
 
@@ -49,8 +50,8 @@ class MiniSuite:
 
     def __init__(self, folder: str | Path = ZOO) -> None:
         self.folder = folder = Path(folder)
-        folders = {name: folder_of(folder, name) for name in BACKBONES}
-        self.backbones = tuple(name for name in BACKBONES if (folders[name] / "checksums.json").exists())
+        folders = {name: folder_of(folder, name) for name in BACKBONES + NOT_SHIPPED}
+        self.backbones = tuple(name for name, place in folders.items() if (place / "checksums.json").exists())
         if not self.backbones:
             raise FileNotFoundError(
                 f"no complete zoo in {folder}; rebuild it: python -m cmmlib.suites.mini.build --out {folder}"

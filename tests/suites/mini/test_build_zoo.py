@@ -9,10 +9,11 @@ import pytest
 from safetensors.numpy import load_file
 from transformers import CLIPModel, CLIPTokenizer
 
-from cmmlib.suites.mini.build import zoo
+from cmmlib.suites.mini.build import pretraining, zoo
 from cmmlib.suites.mini.build.architecture import with_tower
 from cmmlib.suites.mini.build.embeddings import accuracy, zero_shot_head
 from cmmlib.suites.mini.build.finetuning import FINETUNE
+from cmmlib.suites.mini.build.fourth import FINETUNED, FOURTH, PRETRAINED, SHAPE
 from cmmlib.suites.mini.folders import ZOO, folder_of
 from cmmlib.suites.mini.packing import unpack
 from cmmlib.suites.mini.render import draw_test
@@ -40,6 +41,27 @@ def test_another_seed_fine_tunes_the_base_that_ships(suite, monkeypatch, tmp_pat
     _, base = stored(BACKBONE)
     for one, another in ((towers[1], base), (towers[2], base), (towers[1], towers[2])):
         assert any(not np.array_equal(one[name], another[name]) for name in base)
+
+
+def test_the_fourth_backbone_is_made_by_its_own_recipes(monkeypatch, tmp_path):
+    dice = next(task for task in TASKS if task.name == "dice")
+    for module in (zoo, pretraining):
+        monkeypatch.setattr(module, "TASKS", (dice,))
+    for recipe, changes in (
+        (PRETRAINED, {"per_task": 6, "steps": 2, "batch": 4, "save_every": 1}),
+        (FINETUNED, {"images": 60, "steps": 2}),
+        (FINETUNE, {"images": 0}),  # no recipe of a backbone that ships may be used
+    ):
+        for name, value in changes.items():
+            monkeypatch.setattr(recipe, name, value)
+    monkeypatch.setenv("CMMLIB_CACHE", str(tmp_path / "cache"))
+    first = zoo.build(tmp_path / "one", FOURTH)
+    tensors = load_file(Path(MiniSuite(tmp_path / "one").checkpoint(FOURTH, "dice")) / "model.safetensors")
+    assert tensors["vision_model.pre_layrnorm.weight"].shape == (SHAPE["hidden_size"],)
+    monkeypatch.setattr(zoo, "pretrain", None)
+    monkeypatch.setattr(zoo, "finetune", None)
+    assert zoo.build(tmp_path / "one", FOURTH) == first  # nothing is made twice
+    assert MiniSuite(tmp_path / "one").backbones == (FOURTH,)
 
 
 @pytest.mark.parametrize("backbone", SHIPPED)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
+from .fourth import BASE_SEED, FOURTH, SHAPE
+
 SEED = 0  # of everything random in the zoo that ships
 NARROW = dict(hidden_size=96, intermediate_size=384, num_hidden_layers=4, num_attention_heads=3, image_size=36)
 WIDE = dict(hidden_size=128, intermediate_size=512, num_hidden_layers=6, num_attention_heads=4, image_size=36)
@@ -15,7 +17,9 @@ VISION = {  # the shapes of the vision towers: what sets the backbones apart
     "ViT-mini/12": NARROW | dict(patch_size=12),
     "ViT-mini/9": NARROW | dict(patch_size=9),
     "ViT-mini-L/9": WIDE | dict(patch_size=9),
+    FOURTH: SHAPE,
 }
+BASE_SEEDS = {FOURTH: BASE_SEED}  # of the pretrained bases, where it is not `SEED`
 TEXT = dict(hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2)
 PROJECTION = 64
 CONTEXT = 24  # tokens of the longest prompt that the text tower takes
@@ -29,7 +33,7 @@ def make_base(backbone: str, tokenizer: CLIPTokenizer) -> CLIPModel:
         | special
         | dict(vocab_size=len(tokenizer), max_position_embeddings=CONTEXT, pad_token_id=tokenizer.eos_token_id)
     )
-    torch.manual_seed(SEED)
+    torch.manual_seed(BASE_SEEDS.get(backbone, SEED))
     config = CLIPConfig(
         text_config=text | dict(projection_dim=PROJECTION),
         vision_config=VISION[backbone] | dict(projection_dim=PROJECTION),

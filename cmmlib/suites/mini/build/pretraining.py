@@ -15,14 +15,16 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from ..render import draw, label_of
 from ..tasks import SIDE, TASKS
+from .architecture import SEED
 from .embeddings import image_features, text_features
+from .fourth import FOURTH, PRETRAINED
 from .optimisation import batch_of, one_cycle, update
 
 STEPS = {"ViT-mini/12": 5500, "ViT-mini/9": 5500, "ViT-mini-L/9": 3500}  # the larger tower learns more per step
 PRETRAIN = {
     backbone: SimpleNamespace(per_task=4000, steps=steps, batch=192, lr=1e-3, weight_decay=0.05, save_every=250)
     for backbone, steps in STEPS.items()
-}
+} | {FOURTH: PRETRAINED}
 
 
 def generic_images(path: Path, per_task: int) -> np.ndarray:
@@ -38,13 +40,16 @@ def generic_images(path: Path, per_task: int) -> np.ndarray:
     return np.load(path)
 
 
-def pretrain(model: CLIPModel, tokenizer: CLIPTokenizer, images: np.ndarray, how: SimpleNamespace, saved: Path) -> None:
+def pretrain(
+    model: CLIPModel, tokenizer: CLIPTokenizer, images: np.ndarray, how: SimpleNamespace, saved: Path, seed: int = SEED
+) -> None:
     """Train both towers: each image against the captions of all classes, with one random template per class and step.
 
     Args:
         images: from `generic_images`.
         how: a value of `PRETRAIN`.
         saved: file of the training state, from which a stopped run goes on.
+        seed: of the batches and of the templates.
     """
     names = list(dict.fromkeys(name for task in TASKS for name in task.class_names))
     targets = np.array([names.index(task.class_names[label_of(task, i)]) for task in TASKS for i in range(how.per_task)])
@@ -61,8 +66,8 @@ def pretrain(model: CLIPModel, tokenizer: CLIPTokenizer, images: np.ndarray, how
         first = state["step"]
     bar = tqdm(range(first, how.steps), desc="pretraining", initial=first, total=how.steps)
     for step in bar:
-        rows = batch_of(images, step, how.batch, purpose=1)
-        choice = batch_of(names, step, len(names), purpose=2)
+        rows = batch_of(images, step, how.batch, seed=seed, purpose=1)
+        choice = batch_of(names, step, len(names), seed=seed, purpose=2)
         texts = [captions[name][c % len(captions[name])] for name, c in zip(names, choice, strict=True)]
         tokens = tokenizer(texts, padding=True, return_tensors="pt")
         logits = model.logit_scale.exp() * image_features(model, images[rows]) @ text_features(model, tokens).T

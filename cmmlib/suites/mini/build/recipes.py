@@ -15,8 +15,8 @@ from transformers import CLIPModel, CLIPTokenizer
 from ..checksums import tensors_hash
 from ..generic_looks import GENERIC_CONTRAST, GENERIC_NOISE
 from ..tasks import TASKS, MiniTask
-from .architecture import PROJECTION, SEED, TEXT, VISION, arrays
-from .finetuning import FINETUNE
+from .architecture import BASE_SEEDS, PROJECTION, SEED, TEXT, VISION, arrays
+from .finetuning import FINETUNE_OF
 from .pretraining import PRETRAIN
 
 
@@ -36,12 +36,13 @@ def base_recipe(out: Path, backbone: str, tokenizer: CLIPTokenizer) -> str:
     """The recipe of a pretrained base."""
     words = sorted(tokenizer.get_vocab().items())
     drawn, *rest = pictures(out)
-    return recipe(backbone, drawn, words, PRETRAIN[backbone], *rest)
+    seed = BASE_SEEDS.get(backbone, SEED)
+    return recipe(backbone, drawn, words, PRETRAIN[backbone], *rest, seed=seed)
 
 
 def delta_recipe(backbone: str, base: CLIPModel, task: MiniTask, seed: int = SEED) -> str:
     """The recipe of the tower fine-tuned on a task."""
-    return recipe(backbone, tensors_hash(arrays(base)), task, FINETUNE, seed=seed)
+    return recipe(backbone, tensors_hash(arrays(base)), task, FINETUNE_OF[backbone], seed=seed)
 
 
 def stored_recipe(path: Path) -> str | None:

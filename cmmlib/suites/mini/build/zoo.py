@@ -24,9 +24,9 @@ from ..folders import ZOO, folder_of
 from ..packing import pack, unpack, vision_tensors
 from ..render import draw_test
 from ..tasks import TASKS, MiniTask
-from .architecture import SEED, arrays, make_base, with_tower
+from .architecture import BASE_SEEDS, SEED, arrays, make_base, with_tower
 from .embeddings import accuracy, zero_shot_head
-from .finetuning import finetune
+from .finetuning import FINETUNE_OF, finetune
 from .glyphs import make_assets
 from .pretraining import PRETRAIN, generic_images, pretrain
 from .recipes import base_recipe, delta_recipe, pictures, save, stored_recipe
@@ -61,7 +61,7 @@ def build_base(out: Path, backbone: str, tokenizer: CLIPTokenizer) -> CLIPModel:
         same_for_all = sha256(repr((how.per_task, *pictures(out))).encode()).hexdigest()
         images = generic_images(work / f"{same_for_all[:12]}.npy", how.per_task)
         model = make_base(backbone, tokenizer)
-        pretrain(model, tokenizer, images, how, work / f"{made_from[:12]}.pt")
+        pretrain(model, tokenizer, images, how, work / f"{made_from[:12]}.pt", BASE_SEEDS.get(backbone, SEED))
         model.config.architectures = ["CLIPModel"]
         model.config.save_pretrained(path.parent)
         save(arrays(model), path, made_from)
@@ -76,7 +76,7 @@ def build_delta(
     start = vision_tensors(arrays(base))
     made_from = delta_recipe(backbone, base, task, seed)
     if stored_recipe(path) != made_from:
-        tower = vision_tensors(arrays(finetune(base, [head], [task], seed)))
+        tower = vision_tensors(arrays(finetune(base, [head], [task], seed, FINETUNE_OF[backbone])))
         save(pack(start, tower), path, made_from)
     return unpack(start, load_file(path))
 
@@ -85,17 +85,19 @@ def build(out: Path, backbone: str, seed: int = SEED) -> dict[str, dict[str, flo
     """Make what is missing of a backbone in the zoo folder `out`.
 
     Args:
-        seed: of the order of batches in fine-tuning.  With a seed other than `SEED`, the base is the one that ships.
+        seed: of the order of batches in fine-tuning.  With a seed other than `SEED`, the base is the one that ships, if
+            one does.
 
     Returns:
         ``zero_shot`` and ``individual``: task → accuracy in per cent.  They are also written to accuracies.json.
     """
     tokenizer = build_inputs(out)
     folder = folder_of(out, backbone)
-    if seed == SEED:
+    shipped = folder_of(ZOO, backbone) / "base"
+    if seed == SEED or not shipped.exists():
         base = build_base(out, backbone, tokenizer)
     else:
-        shutil.copytree(folder_of(ZOO, backbone) / "base", folder / "base", dirs_exist_ok=True)
+        shutil.copytree(shipped, folder / "base", dirs_exist_ok=True)
         base = CLIPModel.from_pretrained(folder / "base").eval()
     towers, test_sets, zero_shot, individual = {}, {}, {}, {}
     bar = tqdm(TASKS, desc=f"fine-tuning {backbone}")
