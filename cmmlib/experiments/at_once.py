@@ -20,7 +20,7 @@ from ..analysis.at_once import (
     wudi_at_once,
 )
 from ..evaluation.scorer import ZeroShotScorer
-from ..methods.registry import code_hash
+from ..methods.sources import code_hash
 from ..models import layer_kinds
 from ..models.opening import open_model
 from .code_graph import imported_modules, source_of
