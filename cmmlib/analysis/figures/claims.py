@@ -48,7 +48,7 @@ def interval_dots(ax: Axes, judged: pd.DataFrame) -> Axes:
         ax.errorbar(here["difference"], heights, xerr=ends, fmt="o", color=COLORS[number], label=f"{count} tasks")
     ax.axvline(0, color="k", linewidth=0.6)
     ax.set_yticks(range(len(zoos)), zoos)
-    ax.invert_yaxis()
+    ax.set_ylim(len(zoos) - 0.5, -0.5)
     ax.grid(False, axis="y")
     ax.legend(frameon=False)
     return ax
