@@ -1,9 +1,9 @@
 """Killed or failing at any moment: the state stands as before or as after, and the work ends in the same bits.
 
 A warm parent forks a child that runs `add`, `export` and a merge in one pass; SIGKILL comes at a moment uniform between
-the child's first and last write.  And every fsync and rename fails once.  The suite runs a short version; ``make crash`` the long one:
-`python tests/merging/test_crash.py --kills 200 --megabytes 50`.  SIGKILL does not prove that a power failure is
-survived: what was written is then still in the kernel's hands.
+the child's first and last write.  And every fsync and rename fails once.  The suite runs a short version; ``make crash``
+the long one: `python tests/merging/test_crash.py --kills 200 --megabytes 50`.  SIGKILL does not prove that a power failure
+is survived: what was written is then still in the kernel's hands.
 """
 
 from __future__ import annotations
