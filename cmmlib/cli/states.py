@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import require_empty
 from ..merging.state_folder import StateFolder
-from .freed_memory import keep_freed_memory
 
 if TYPE_CHECKING:  # torch takes a second to import
     from ..merging.apply_step import ApplyStep
@@ -33,12 +32,13 @@ def start(arguments: argparse.Namespace) -> Result:
 def add(arguments: argparse.Namespace) -> Result:
     """Merge one more model."""
     from ..merging.merger import ContinualMerger
+    from .freed_memory import tune_memory
 
-    keep_freed_memory()
     with _apply_step(arguments) as apply_step:
         merger = ContinualMerger.load(
             arguments.state, base=arguments.base, progress=True, apply_step=apply_step, memory=arguments.memory
         )
+        tune_memory(merger.method)
         merger.add(arguments.model, arguments.name, revision=arguments.revision, allow_repeat=arguments.allow_repeat)
     return _described(arguments.state)["models"][-1] | {"number": len(merger)}
 
@@ -51,10 +51,11 @@ def status(arguments: argparse.Namespace) -> Result:
 def export(arguments: argparse.Namespace) -> Result:
     """Write the merged model."""
     from ..merging.merger import ContinualMerger
+    from .freed_memory import tune_memory
 
     require_empty(arguments.out)
-    keep_freed_memory()
     merger = ContinualMerger.load(arguments.state, base=arguments.base, progress=True)
+    tune_memory(merger.method)
     folder = merger.export(arguments.out, **_written(arguments))
     return _exported(merger.recipe, merger.standing, folder)
 
@@ -62,9 +63,11 @@ def export(arguments: argparse.Namespace) -> Result:
 def merge(arguments: argparse.Namespace) -> Result:
     """Merge models and write the result, without keeping a state."""
     from ..merging.merge import merge_to
+    from ..methods import get_method
+    from .freed_memory import tune_memory
 
     require_empty(arguments.out)
-    keep_freed_memory()
+    tune_memory(get_method(arguments.method))
     with _apply_step(arguments) as apply_step:
         run = merge_to(
             arguments.out,

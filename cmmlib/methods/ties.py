@@ -67,7 +67,7 @@ def kth_magnitudes(pairs: Pairs, share: float) -> tuple[float, float]:
     found: list[list[Tensor]] = [[], []]
     for candidates in pairs.map(lambda merged, tau: (_within(merged, digits[0]), _within(tau, digits[1]))):
         for kept, entries in zip(found, candidates, strict=True):
-            kept.append(entries)
+            kept.append(entries.clone())  # by this thread: what stays would pin the memory of those that compute
     ranks = [k - (int(sums[digit - 1]) if digit else 0) for sums, digit in zip(below, digits, strict=True)]
     first, second = (torch.cat(kept).kthvalue(rank).values.item() for kept, rank in zip(found, ranks, strict=True))
     return first, second
