@@ -148,7 +148,7 @@ def test_a_capped_step_is_the_dense_step_from_the_same_state_then_cut(powers: tu
         a = a._replace(vectors=torch.linalg.qr(torch.cat([svd.v[:, :2], a.vectors[:, :3]], 1)).Q)
     g = spd(m, 3), power_factor(svd.u, svd.s**2, powers[1], 1e-2)
     excess, rest = spectrum_of(svd.s**2, n, powers[0], 1e-2)
-    mean, new_g, factor = capped_step(x, g, a, svd, excess, rest, rank)
+    mean, new_g, factor = capped_step(x, tau, g, a, svd.v, excess, rest, rank)
     a_new = power_factor(svd.v, svd.s**2, powers[0], 1e-2)
     assert close(mean, product_mean(x, tau, g, (a.dense(), a_new)), rel=1e-8)
     c, d = nearest_product(gram_of(*g), gram_of(a.dense(), a_new))
