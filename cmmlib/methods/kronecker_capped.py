@@ -79,7 +79,7 @@ def capped_step(
 ) -> tuple[Tensor, Tensor, Capped]:
     """One model's step: the new (X, G, A).
 
-    What has a side of n, and G, are in the dtype of X, the rest is in float64.
+    All is in the dtype of X, but for eigenvalues and what the new factor is made of, which are in float64.
 
     Args:
         x, tau: X and τ (m, n).
@@ -93,17 +93,17 @@ def capped_step(
     old = torch.cat([a.values, a.values.new_full((s - len(a.values),), a.rest)])  # A in the basis: a diagonal
     new = seen * excess @ seen.T
     new.diagonal().add_(rest)
-    a_shares, right = both_eigenvectors(torch.diag(old), new)
+    a_shares, right = both_eigenvectors(torch.diag(old).to(x.dtype), new.to(x.dtype))
     g_shares, left = both_eigenvectors(*g)
     pulled = (g[1] @ left).T
 
     gap = tau - x
     inside = gap @ q
-    change = pulled @ inside @ (new @ right).to(x.dtype)
-    change /= weights_of_both(g_shares, a_shares.to(x.dtype))
+    change = pulled @ inside @ (new.to(x.dtype) @ right)
+    change /= weights_of_both(g_shares, a_shares)
     # on the complement X′ − X = F (τ − X), and τ − X there is all of it but for what is inside
     fading = left * (rest / (a.rest * (1 - g_shares) + rest * g_shares)) @ pulled
-    moved = left @ change @ right.T.to(x.dtype) - fading @ inside
+    moved = left @ change @ right.T - fading @ inside
     mean = x + fading @ gap + moved @ q.T
 
     outside = old.new_tensor([a.rest, rest])
