@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +12,7 @@ from ..merging.merger import ContinualMerger
 from ..threads import side_by_side
 from .errors import cleaning_errors, one_of_each_shape, stationarity
 from .floor import floor_dop_exact, floor_dop_step, floor_opcm
+from .floor_of_sums import FLOORS
 from .published_algorithms import published_dop, published_opcm
 from .random_towers import LINEAR, Towers, is_linear
 from .table import Row, row
@@ -39,6 +41,27 @@ def bench_elementwise(towers: Towers, repeats: int) -> list[Row]:
     """Measure the methods that work elementwise."""
     found = measured({method: second_added(towers, method) for method in ELEMENTWISE}, repeats)
     return [row(method, found[method]) for method in ELEMENTWISE]
+
+
+def bench_sums(towers: Towers, repeats: int, methods: Iterable[str] = tuple(FLOORS)) -> list[Row]:
+    """Measure methods of `FLOORS`: merging the second model, and the merged weights of what is kept then."""
+    pairs, rows = towers.pairs(), []
+
+    def step_and_solve(method: str) -> Prepare:
+        def prepare() -> Work:
+            merger = first_merged(towers, method)
+            return lambda: merger.add(towers.second).merged()
+
+        return prepare
+
+    for method in methods:
+        floor = FLOORS[method]
+        works = {
+            "ours": step_and_solve(method),
+            "floor": lambda floor=floor: lambda: list(side_by_side(lambda pair: floor(*pair), pairs)),
+        }
+        rows.append(row(method, **measured(works, repeats)))
+    return rows
 
 
 def bench_opcm(towers: Towers, repeats: int) -> list[Row]:

@@ -62,7 +62,7 @@ def kronecker(
     input_power: Annotated[float, Interval(0)] = 0.75,
     output_power: Annotated[float, Interval(0)] = 0.25,
     ridge: Annotated[float, Interval(0, open=True)] = 1e-3,
-    cap: Annotated[float, Interval(0, open=True)] = 0.75,
+    cap: Annotated[float, Interval(0, open=True)] = 0.6,
     convolution: bool = True,
 ) -> Value:
     """(X, G, A) ← the Gaussian nearest to the product with (τ, G_t, A_t) for linear weights; the mean for all others.
