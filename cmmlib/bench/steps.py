@@ -45,7 +45,8 @@ def bench_elementwise(towers: Towers, repeats: int) -> list[Row]:
 
 def bench_sums(towers: Towers, repeats: int, methods: Iterable[str] = tuple(FLOORS)) -> list[Row]:
     """Measure methods of `FLOORS`: merging the second model, and the merged weights of what is kept then."""
-    pairs, rows = towers.pairs(), []
+    pairs = towers.pairs()
+    rows: list[Row] = []
 
     def step_and_solve(method: str) -> Prepare:
         def prepare() -> Work:
@@ -54,13 +55,12 @@ def bench_sums(towers: Towers, repeats: int, methods: Iterable[str] = tuple(FLOO
 
         return prepare
 
+    def floor_of(method: str) -> Prepare:
+        return lambda: lambda: list(side_by_side(lambda pair: FLOORS[method](*pair), pairs))
+
     for method in methods:
-        floor = FLOORS[method]
-        works = {
-            "ours": step_and_solve(method),
-            "floor": lambda floor=floor: lambda: list(side_by_side(lambda pair: floor(*pair), pairs)),
-        }
-        rows.append(row(method, **measured(works, repeats)))
+        found = measured({"ours": step_and_solve(method), "floor": floor_of(method)}, repeats)
+        rows.append(row(method, **found))
     return rows
 
 
