@@ -2,6 +2,7 @@
 
 Three things are timed in turn in one run: our implementation; a plain implementation of the published algorithm; and the
 *floor*, only the factorisations and products that ours needs, called directly, with several layers at a time as in ours.
+Methods that keep sums are timed against the floor alone, and with the solve that their merged weights need.
 
 The models are random vision towers with the shapes of CLIP's.  The task vector of an m × n weight, m ≤ n, is a sum of m/8
 random rank-one terms, the i-th of length about 1/i, plus white noise whose largest singular value is a tenth of the first.
@@ -20,12 +21,13 @@ from pathlib import Path
 import torch
 
 from ..terminal import run_command
+from .floor_of_sums import FLOORS
 from .profile import profile
 from .random_towers import BACKBONES, random_towers
-from .steps import STEPS, bench_dop, bench_elementwise, bench_opcm
+from .steps import STEPS, bench_dop, bench_elementwise, bench_opcm, bench_sums
 from .table import Row, table
 
-METHODS = ("opcm", "dop", "elementwise")
+METHODS = ("opcm", "dop", "elementwise", *FLOORS)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -60,6 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         rows += bench_opcm(towers, arguments.repeats)
     if "dop" in arguments.only:
         rows += bench_dop(towers, arguments.repeats, arguments.steps, arguments.baseline_steps)
+    rows += bench_sums(towers, arguments.repeats, [method for method in FLOORS if method in arguments.only])
     if rows:
         print(table(rows))
         print("\nSeconds of wall clock for one merge step; peaks are growths of resident memory in MiB.")

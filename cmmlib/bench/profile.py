@@ -7,6 +7,7 @@ from typing import Any
 from tabulate import tabulate
 
 from .floor import floor_dop_exact, floor_opcm
+from .floor_of_sums import FLOORS as SUMS
 from .operations import KINDS, profiled
 from .random_towers import Towers
 from .steps import first_merged
@@ -19,8 +20,9 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "DOP-balanced": ("dop", {"solver": "exact", "alpha": "balanced"}),
     "magmax": ("magmax", {}),
     "ties": ("ties", {}),
+    **{method: (method, {}) for method in SUMS},
 }
-FLOORS = {"OPCM": floor_opcm, "DOP-exact": floor_dop_exact}
+FLOORS = {"OPCM": floor_opcm, "DOP-exact": floor_dop_exact, **SUMS}
 
 
 def profile(towers: Towers, rows: list[Row], threads: int) -> str:
@@ -36,9 +38,9 @@ def profile(towers: Towers, rows: list[Row], threads: int) -> str:
 
 
 def step_profile(towers: Towers, method: str, params: dict[str, Any]) -> dict[str, float]:
-    """CPU seconds of merging the second model, see `cmmlib.bench.operations.profiled`."""
+    """CPU seconds of merging the second model, and of the merged weights for methods of sums, see `profiled`."""
     merger = first_merged(towers, method, **params)
-    return profiled(lambda: merger.add(towers.second))
+    return profiled(lambda: merger.add(towers.second).merged() if method in SUMS else merger.add(towers.second))
 
 
 def _line(towers: Towers, row: Row, threads: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +12,7 @@ from ..merging.merger import ContinualMerger
 from ..threads import side_by_side
 from .errors import cleaning_errors, one_of_each_shape, stationarity
 from .floor import floor_dop_exact, floor_dop_step, floor_opcm
+from .floor_of_sums import FLOORS
 from .published_algorithms import published_dop, published_opcm
 from .random_towers import LINEAR, Towers, is_linear
 from .table import Row, row
@@ -39,6 +41,27 @@ def bench_elementwise(towers: Towers, repeats: int) -> list[Row]:
     """Measure the methods that work elementwise."""
     found = measured({method: second_added(towers, method) for method in ELEMENTWISE}, repeats)
     return [row(method, found[method]) for method in ELEMENTWISE]
+
+
+def bench_sums(towers: Towers, repeats: int, methods: Iterable[str] = tuple(FLOORS)) -> list[Row]:
+    """Measure methods of `FLOORS`: merging the second model, and the merged weights of what is kept then."""
+    pairs = towers.pairs()
+    rows: list[Row] = []
+
+    def step_and_solve(method: str) -> Prepare:
+        def prepare() -> Work:
+            merger = first_merged(towers, method)
+            return lambda: merger.add(towers.second).merged()
+
+        return prepare
+
+    def floor_of(method: str) -> Prepare:
+        return lambda: lambda: list(side_by_side(lambda pair: FLOORS[method](*pair), pairs))
+
+    for method in methods:
+        found = measured({"ours": step_and_solve(method), "floor": floor_of(method)}, repeats)
+        rows.append(row(method, **found))
+    return rows
 
 
 def bench_opcm(towers: Towers, repeats: int) -> list[Row]:

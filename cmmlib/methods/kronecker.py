@@ -32,11 +32,11 @@ import torch
 from torch import Tensor
 
 from .kronecker_algebra import gram_of, nearest_product, power_factor, precisions, product_mean, spectrum_of
-from .kronecker_capped import Capped, capped_step, cut
+from .kronecker_capped import Capped, capped_step, leading
 from .packed import pack, unpack
 from .registry import Context, Interval, Value, method
 from .right_sums import averaged, is_matrix
-from .spectral import thin_svd
+from .spectral import gram, spectrum
 
 Parts = dict[str, Tensor]
 
@@ -62,12 +62,13 @@ def kronecker(
     input_power: Annotated[float, Interval(0)] = 0.75,
     output_power: Annotated[float, Interval(0)] = 0.25,
     ridge: Annotated[float, Interval(0, open=True)] = 1e-3,
-    cap: Annotated[float, Interval(0, open=True)] = 1.0,
+    cap: Annotated[float, Interval(0, open=True)] = 0.6,
     convolution: bool = True,
 ) -> Value:
     """(X, G, A) ← the Gaussian nearest to the product with (τ, G_t, A_t) for linear weights; the mean for all others.
 
-    A task vector that is zero counts for nothing. G and A are kept packed, in the dtype of the merge.
+    A task vector that is zero counts for nothing. G and A are kept packed. Singular values are found in float64, all else
+    is in the dtype of the merge.
 
     Args:
         input_power, output_power: p and q.
@@ -93,8 +94,8 @@ def kronecker(
 
 
 def _wide(weight: Tensor, turned: bool) -> Tensor:
-    """A weight as a matrix (m, n) with m ≤ n, in float64."""
-    flat = weight.flatten(1).double()
+    """A weight as a matrix (m, n) with m ≤ n."""
+    flat = weight.flatten(1)
     return flat.T if turned else flat
 
 
@@ -106,7 +107,7 @@ def _merge_dense(
     g, a = precisions(tau, input_power, output_power, ridge)
     if old is None or x is None:
         return {"x": tau, "g": pack(g), "a": pack(a)}
-    old_g, old_a = unpack(old["g"]).double(), unpack(old["a"]).double()
+    old_g, old_a = unpack(old["g"]), unpack(old["a"])
     mean = product_mean(x, tau, (old_g, g), (old_a, a))
     c, d = nearest_product(gram_of(old_g, g), gram_of(old_a, a))
     return {"x": mean, "g": pack(c[0] * old_g + c[1] * g), "a": pack(d[0] * old_a + d[1] * a)}
@@ -117,15 +118,15 @@ def _merge_capped(
 ) -> Parts:
     if not tau.any():
         return {"x": tau, "g": pack(tau @ tau.T), "vectors": tau[:1].T, "values": tau[0, :1], "rest": tau[0, :1]}
-    svd = thin_svd(tau)
-    g = power_factor(svd.u, svd.s**2, output_power, ridge)
-    excess, rest = spectrum_of(svd.s**2, tau.shape[1], input_power, ridge)
-    if old is None or x is None:
-        mean, factor = tau, cut(svd.v, torch.diag(excess + rest), rest, rank)
-    else:
+    squares, u = spectrum(gram(tau))
+    v = tau.T @ u[:, :rank].to(tau.dtype)
+    v /= torch.linalg.vector_norm(v, dim=0)
+    g = power_factor(u.to(tau.dtype), squares, output_power, ridge)
+    excess, rest = leading(*spectrum_of(squares, len(v), input_power, ridge), len(v), rank)
+    mean, factor = tau, Capped(v, excess + rest, rest)
+    if old is not None and x is not None:
         kept = Capped(old["vectors"], old["values"].double(), old["rest"].item())
-        stored = x.to(old["vectors"].dtype)
-        mean, g, factor = capped_step(stored, (unpack(old["g"]).double(), g), kept, svd, excess, rest, rank)
+        mean, g, factor = capped_step(x, tau, (unpack(old["g"]), g), kept, v, excess, rest, rank)
     return {
         "x": mean,
         "g": pack(g),

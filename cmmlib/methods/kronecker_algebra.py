@@ -27,42 +27,57 @@ def spectrum_of(squares: Tensor, size: int, power: float, ridge: float) -> tuple
 def power_factor(vectors: Tensor, squares: Tensor, power: float, ridge: float) -> Tensor:
     """(τᵀτ)^p / tr + ρ ‖·‖₂ I (n, n), or the same of τ τᵀ, from the eigenvectors (n, k) of its positive eigenvalues (k,)."""
     excess, rest = spectrum_of(squares, len(vectors), power, ridge)
-    factor = vectors * excess @ vectors.T
+    factor = vectors * excess.to(vectors.dtype) @ vectors.T
     factor.diagonal().add_(rest)
     return factor
 
 
 def precisions(tau: Tensor, input_power: float, output_power: float, ridge: float) -> tuple[Tensor, Tensor]:
-    """(G, A), (m, m) and (n, n), of a task vector τ (m, n) that is not zero."""
+    """(G, A), (m, m) and (n, n), of a task vector τ (m, n) that is not zero, in its dtype.
+
+    The singular values are found in float64 in any case: a small power raises what rounding leaves of the small ones.
+    """
     u, s, v = thin_svd(tau)
+    u, v = u.to(tau.dtype), v.to(tau.dtype)
     return power_factor(u, s**2, output_power, ridge), power_factor(v, s**2, input_power, ridge)
 
 
-def both_eigenvectors(new: Tensor, old: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (n,) and eigenvectors V (n, n) of the pair (new, old): Vᵀ new V is diagonal and Vᵀ old V = I.
+def both_eigenvectors(old: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares h (n,) and vectors V (n, n): Vᵀ (old + new) V = I and Vᵀ new V = diag(h), so Vᵀ old V = I − diag(h).
+
+    The shares are between 0 and 1, so float32 is enough where the sum is well conditioned: a ridge sees to that.
 
     Args:
-        new, old: symmetric; ``old`` is positive definite.
+        old, new: symmetric and positive semidefinite; their sum is definite.
     """
-    lower = torch.linalg.cholesky(old)
+    lower = torch.linalg.cholesky(old + new)
     half = torch.linalg.solve_triangular(lower, new, upper=False)
     inner = torch.linalg.solve_triangular(lower, half.T, upper=False)
-    values, vectors = torch.linalg.eigh(inner)
-    return values.clamp(min=0), torch.linalg.solve_triangular(lower.T, vectors, upper=True)
+    shares, vectors = torch.linalg.eigh(inner)
+    return shares.clamp(0, 1), torch.linalg.solve_triangular(lower.T, vectors, upper=True)
+
+
+def weights_of_both(g: Tensor, a: Tensor) -> Tensor:
+    """(1 − g)(1 − a)ᵀ + g aᵀ (m, n): what the sum of both Kronecker products is in their common eigenvectors.
+
+    Args:
+        g, a: the shares of `both_eigenvectors`, (m,) and (n,).
+    """
+    return torch.outer(1 - g, 1 - a).addr_(g, a)
 
 
 def product_mean(x: Tensor, tau: Tensor, g: tuple[Tensor, Tensor], a: tuple[Tensor, Tensor]) -> Tensor:
-    """X′ (m, n) with G (X′ − X) A + G_t (X′ − τ) A_t = 0.
+    """X′ (m, n) with G (X′ − X) A + G_t (X′ − τ) A_t = 0, in the dtype of its arguments.
 
-    In the generalised eigenvectors V_G of (G_t, G) and V_A of (A_t, A), with eigenvalues g and a, the change
-    X′ − X = V_G Ê V_Aᵀ has (1 + g aᵀ) ∘ Ê = V_Gᵀ G_t (τ − X) A_t V_A.
+    In the vectors V_G and V_A of `both_eigenvectors`, with shares g and a, the change X′ − X = V_G Ê V_Aᵀ has
+    ((1 − g)(1 − a)ᵀ + g aᵀ) ∘ Ê = V_Gᵀ G_t (τ − X) A_t V_A.
 
     Args:
         g, a: (G, G_t) (m, m) and (A, A_t) (n, n).
     """
-    (g_values, left), (a_values, right) = both_eigenvectors(g[1], g[0]), both_eigenvectors(a[1], a[0])
+    (g_shares, left), (a_shares, right) = both_eigenvectors(*g), both_eigenvectors(*a)
     change = (g[1] @ left).T @ (tau - x) @ (a[1] @ right)
-    change /= 1 + torch.outer(g_values, a_values)
+    change /= weights_of_both(g_shares, a_shares)
     return x + left @ change @ right.T
 
 
@@ -87,6 +102,6 @@ def nearest_product(gram_g: Tensor, gram_a: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gram_of(one: Tensor, other: Tensor) -> Tensor:
-    """The inner products (2, 2) of two matrices."""
-    flat = torch.stack([one.flatten(), other.flatten()])
+    """The inner products (2, 2) of two matrices, in float64."""
+    flat = torch.stack([one.flatten(), other.flatten()]).double()
     return flat @ flat.T

@@ -4,12 +4,12 @@ The large factor is kept as its r leading eigenvectors and a multiple of the ide
 
     A = W diag(μ − α) Wᵀ + α I        W (n, r) orthonormal, μ (r,) their eigenvalues
 
-That of the model that arrives, A_t = V diag(e) Vᵀ + c I, is of this form too, with V (n, k) the right singular vectors of
-τ, k ≤ m. Let Q (n, s) = [W, B] be an orthonormal basis of both. In it A is diagonal, and step 1 is solved for X Q. On the
-complement τ = 0, A = α I and A_t = c I, so there α G X′ + c G_t X′ = α G X.
+That of the model that arrives is cut at rank r too, A_t = V diag(e) Vᵀ + c I, with V (n, k) leading right singular vectors
+of τ, k ≤ r. Let Q (n, s) = [W, B] be an orthonormal basis of both, s ≤ 2r. In it A is diagonal, and step 1 is solved for
+X Q. On the complement A = α I and A_t = c I, so there α G (X′ − X) + c G_t (X′ − τ) = 0.
 
-The new factor y_0 A + y_1 A_t is cut at rank r again. What is kept has its whole eigenvalue, and α′ is the mean of all
-eigenvalues that are not kept, so the trace stays.
+The new factor y_0 A + y_1 A_t is cut at rank r again. In a cut, what is kept has its whole eigenvalue, and α is the mean of
+all eigenvalues that are not kept, so the trace stays.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .kronecker_algebra import both_eigenvectors, gram_of, nearest_product
-from .spectral import SVD
+from .kronecker_algebra import both_eigenvectors, gram_of, nearest_product, weights_of_both
 
 
 class Capped(NamedTuple):
@@ -63,41 +62,49 @@ def cut(basis: Tensor, inner: Tensor, outside: float, rank: int) -> Capped:
     return Capped(basis @ vectors, values, ((trace - values.sum()) / (n - kept)).item())
 
 
+def leading(excess: Tensor, rest: float, size: int, rank: int) -> tuple[Tensor, float]:
+    """The eigenvalues e_j + c of a factor (n, n), where all others are c, cut at a rank: e (at most rank,) and c.
+
+    Args:
+        excess, rest: e (k,), descending, and c.
+        size: n.
+    """
+    kept, cut_off = excess[:rank], excess[rank:]
+    raised = cut_off.sum().item() / (size - len(kept))
+    return kept - raised, rest + raised
+
+
 def capped_step(
-    x: Tensor, g: tuple[Tensor, Tensor], a: Capped, svd: SVD, excess: Tensor, rest: float, rank: int
+    x: Tensor, tau: Tensor, g: tuple[Tensor, Tensor], a: Capped, v: Tensor, excess: Tensor, rest: float, rank: int
 ) -> tuple[Tensor, Tensor, Capped]:
     """One model's step: the new (X, G, A).
 
-    All that has a side of n is in the dtype of X and W, the rest in float64.
+    All is in the dtype of X, but for eigenvalues and what the new factor is made of, which are in float64.
 
     Args:
-        x: X (m, n).
+        x, tau: X and τ (m, n).
         g: (G, G_t) (m, m).
         a: A.
-        svd: of τ.
-        excess, rest: e (k,) and c of A_t.
+        v, excess, rest: V (n, k), orthonormal, e (k,) and c of A_t.
         rank: at most so many eigenvectors are kept.
     """
-    q, seen = basis_of_both(a.vectors, svd.v)
+    q, seen = basis_of_both(a.vectors, v)
     n, s = q.shape
     old = torch.cat([a.values, a.values.new_full((s - len(a.values),), a.rest)])  # A in the basis: a diagonal
     new = seen * excess @ seen.T
     new.diagonal().add_(rest)
-    root = old.sqrt()
-    a_values, right = torch.linalg.eigh(new / root / root.unsqueeze(1))
-    a_values, right = a_values.clamp(min=0), right / root.unsqueeze(1)
-    g_values, left = both_eigenvectors(g[1], g[0])
+    a_shares, right = both_eigenvectors(torch.diag(old).to(x.dtype), new.to(x.dtype))
+    g_shares, left = both_eigenvectors(*g)
+    pulled = (g[1] @ left).T
 
-    # step 1 in the basis, where τ Q = U S (Qᵀ V)ᵀ, and A_t V_A = A V_A diag(a)
-    inside = (x @ q).double()
-    gap = (svd.u * svd.s) @ seen.T - inside
-    change = (g[1] @ left).T @ gap @ (old.unsqueeze(1) * right * a_values)
-    change /= 1 + torch.outer(g_values, a_values)
-    # on the complement X′ − X = −F X, and X there is X − X Q Qᵀ
-    ratio = g_values * rest / a.rest
-    fading = left * (ratio / (1 + ratio)) @ (g[0] @ left).T
-    moved = left @ change @ right.T + fading @ inside
-    mean = x + moved.to(x.dtype) @ q.T - fading.to(x.dtype) @ x
+    gap = tau - x
+    inside = gap @ q
+    change = pulled @ inside @ (new.to(x.dtype) @ right)
+    change /= weights_of_both(g_shares, a_shares)
+    # on the complement X′ − X = F (τ − X), and τ − X there is all of it but for what is inside
+    fading = left * (rest / (a.rest * (1 - g_shares) + rest * g_shares)) @ pulled
+    moved = left @ change @ right.T - fading @ inside
+    mean = x + fading @ gap + moved @ q.T
 
     outside = old.new_tensor([a.rest, rest])
     gram_a = gram_of(torch.diag(old), new) + (n - s) * torch.outer(outside, outside)

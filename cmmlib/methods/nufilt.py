@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from .registry import Context, Interval, method
-from .spectral import thin_svd
+from .spectral import gram, spectrum
 from .weight_average import weight_average
 
 WIDTH = 768
@@ -42,6 +42,15 @@ Rank = Annotated[int, Interval(1)]
 def scaled(rank: int, weight: Tensor) -> int:
     """The rank for a weight (m, n), at least 1."""
     return max(1, round(rank * min(weight.shape) / WIDTH))
+
+
+def leading_right(matrix: Tensor, count: int) -> Tensor:
+    """The ``count`` leading right singular vectors (n, count) of a matrix (m, n), in float64; fewer of one of lower rank."""
+    vectors = spectrum(gram(matrix))[1][:, :count]
+    if matrix.shape[0] > matrix.shape[1]:
+        return vectors
+    v = matrix.T.double() @ vectors
+    return v / torch.linalg.vector_norm(v, dim=0)
 
 
 def closed_form(residual: Tensor, v_task: Tensor, v_past: Tensor, epsilon: float) -> Tensor:
@@ -122,11 +131,11 @@ def nufilt(
     past = scaled(null_rank, task_vector)
     if ctx.t == 1:
         return task_vector.index_fill(1, torch.arange(past, device=merged.device), 0) if filter_first else task_vector
-    v_past = thin_svd(merged).v[:, :past]
-    v_task = thin_svd(task_vector).v[:, : scaled(task_rank, task_vector)]
+    v_past, v_task = leading_right(merged, past), leading_right(task_vector, scaled(task_rank, task_vector))
     m, tau = merged.double(), task_vector.double()
-    start = m + tau - tau @ v_past @ v_past.T
-    residual = (tau - start) @ v_task
+    lost = tau @ v_past
+    start = (m + tau).addmm_(lost, v_past.T, alpha=-1)  # M + τ P
+    residual = lost @ (v_past.T @ v_task) - m @ v_task  # (τ − start) V_t
     if solver == "closed":
         delta = closed_form(residual, v_task, v_past, epsilon)
     else:
@@ -134,4 +143,4 @@ def nufilt(
         residual, v_task, v_past = (x.to(merged.dtype) for x in (residual, v_task, v_past))
         left = task_vector if code else None
         delta = fit_adapter(residual, v_task, v_past, left, rank=rank, lr=lr, num_steps=num_steps, seed=seed).double()
-    return (start + delta).to(merged.dtype)
+    return start.add_(delta).to(merged.dtype)

@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .packed import pack, unpack
+from .packed import add_to_diagonal, pack, packed_gram, unpack
 from .registry import Context, Value
 from .spectral import gram, outer
 from .weight_average import weight_average
@@ -55,14 +55,16 @@ def right_sums(tau: Tensor, weight: float, *, guide: Tensor | None = None, pull:
     """
     wide = tau.flatten(1).double()
     g = wide if guide is None else guide.double()
-    s = outer(g.T)
     if len(wide) < wide.shape[1]:  # the smaller of both products
-        d = ((outer(wide) if guide is None else wide @ g.T) @ g).add_(wide, alpha=pull)
-        s.diagonal().add_(pull)
+        s = packed_gram(g)
+        d = (outer(wide) if guide is None else wide @ g.T) @ g
     else:
-        s.diagonal().add_(pull)
-        d = wide @ s
-    return {"s": pack(s.mul_(weight)), "d": d.mul_(weight).view(tau.shape).to(tau.dtype)}
+        square = outer(g.T)
+        s, d = pack(square), wide @ square
+    if pull:
+        d.add_(wide, alpha=pull)
+        add_to_diagonal(s, pull)
+    return {"s": s.mul_(weight), "d": d.mul_(weight).view(tau.shape).to(tau.dtype)}
 
 
 def solve_right(parts: dict[str, Tensor], ridge: float = 0.0, *, definite: bool = False) -> Tensor:

@@ -9,9 +9,10 @@ import torch
 
 from cmmlib.bench import __main__ as bench
 from cmmlib.bench.errors import one_of_each_shape, relative
+from cmmlib.bench.floor_of_sums import FLOORS
 from cmmlib.bench.profile import profile
 from cmmlib.bench.random_towers import Towers
-from cmmlib.bench.steps import ELEMENTWISE, bench_dop, bench_elementwise, bench_opcm
+from cmmlib.bench.steps import ELEMENTWISE, bench_dop, bench_elementwise, bench_opcm, bench_sums
 from cmmlib.bench.table import table
 
 
@@ -35,6 +36,12 @@ def test_our_adam_goes_the_published_way_and_the_exact_solver_ends_where_the_gra
 def test_methods_without_a_baseline_have_a_time_of_their_own(towers: Towers):
     rows = bench_elementwise(towers, repeats=1)
     assert [row["method"] for row in rows] == list(ELEMENTWISE) and all(row["seconds"] > 0 for row in rows)
+
+
+def test_methods_of_sums_are_timed_with_their_solve_against_the_floor(towers: Towers):
+    rows = bench_sums(towers, repeats=1)
+    assert [row["method"] for row in rows] == list(FLOORS)
+    assert all(row["over_floor"] == row["seconds"] / row["floor_seconds"] for row in rows)
 
 
 def test_the_profile_tells_kinds_of_operations_apart(towers: Towers):

@@ -11,7 +11,7 @@ from torch import Tensor
 from cmmlib import ContinualMerger, get_method
 from cmmlib.methods import Context
 from cmmlib.methods.kronecker_algebra import gram_of, nearest_product, power_factor, product_mean, spectrum_of
-from cmmlib.methods.kronecker_capped import Capped, basis_of_both, capped_step, cut
+from cmmlib.methods.kronecker_capped import Capped, basis_of_both, capped_step, cut, leading
 from cmmlib.methods.packed import unpack
 from cmmlib.methods.spectral import thin_svd
 
@@ -148,7 +148,7 @@ def test_a_capped_step_is_the_dense_step_from_the_same_state_then_cut(powers: tu
         a = a._replace(vectors=torch.linalg.qr(torch.cat([svd.v[:, :2], a.vectors[:, :3]], 1)).Q)
     g = spd(m, 3), power_factor(svd.u, svd.s**2, powers[1], 1e-2)
     excess, rest = spectrum_of(svd.s**2, n, powers[0], 1e-2)
-    mean, new_g, factor = capped_step(x, g, a, svd, excess, rest, rank)
+    mean, new_g, factor = capped_step(x, tau, g, a, svd.v, excess, rest, rank)
     a_new = power_factor(svd.v, svd.s**2, powers[0], 1e-2)
     assert close(mean, product_mean(x, tau, g, (a.dense(), a_new)), rel=1e-8)
     c, d = nearest_product(gram_of(*g), gram_of(a.dense(), a_new))
@@ -158,6 +158,28 @@ def test_a_capped_step_is_the_dense_step_from_the_same_state_then_cut(powers: tu
     expected = Capped(vectors[:, -rank:], values[-rank:], (values[:-rank].sum() / (n - rank)).item()).dense()
     assert close(factor.dense(), expected, rel=1e-8)
     assert factor.dense().trace() == pytest.approx(whole.trace())
+
+
+def test_a_new_factor_that_is_cut_keeps_its_trace_and_the_step_is_the_dense_one_with_it():
+    m, n, rank = 4, 19, 2
+    tau, x, a, g = randn(m, n, seed=0), randn(m, n, seed=1), capped_factor(n, 5, 2), (spd(m, 3), spd(m, 4))
+    _, s, v = thin_svd(tau)
+    whole = spectrum_of(s**2, n, 0.75, 1e-2)
+    excess, rest = leading(*whole, n, rank)
+    assert excess.sum() + n * rest == pytest.approx(whole[0].sum() + n * whole[1])
+    assert close(excess + rest, whole[0][:rank] + whole[1])
+    a_new = Capped(v[:, :rank], excess + rest, rest)
+    mean, _, _ = capped_step(x, tau, g, a, a_new.vectors, excess, rest, rank)
+    assert close(mean, product_mean(x, tau, g, (a.dense(), a_new.dense())), rel=1e-8)
+
+
+def test_a_square_merge_in_float32_is_that_in_float64_to_a_thousandth():
+    taus = [(randn(48, 48, seed=i) * torch.logspace(0, -3, 48, dtype=f64)).float() for i in range(6)]
+    merger = ContinualMerger({"w": torch.zeros(48, 48)}, "kronecker", linear=["w"])
+    for tau in taus:
+        merger.add({"w": tau})
+    wide = merge_task_vectors("kronecker", [tau.double() for tau in taus])
+    assert close(merger.merged()["w"].double(), wide, rel=1e-3)
 
 
 def test_a_factor_that_fits_is_not_changed_by_the_cut():

@@ -11,8 +11,9 @@ from torch import Tensor
 
 import cmmlib
 from cmmlib import ContinualMerger, get_method
-from cmmlib.methods.packed import pack, unpack
+from cmmlib.methods.packed import add_to_diagonal, pack, packed_gram, unpack
 from cmmlib.methods.right_sums import largest_eigenvalue
+from cmmlib.methods.tsv_m import inverse_root
 
 from ..helpers import batch
 from ..helpers.layers import SHAPES, close, f64, merge_task_vectors, randn
@@ -172,3 +173,23 @@ def test_the_largest_eigenvalue_is_found_without_a_decomposition(decay: float):
     half = randn(300, 300, seed=0) * torch.logspace(0, -decay, 300, dtype=f64)
     matrix = half @ half.T
     assert largest_eigenvalue(matrix) == pytest.approx(torch.linalg.eigvalsh(matrix)[-1].item(), rel=1e-10)
+
+
+@pytest.mark.parametrize("n", range(2, 9))
+def test_a_gram_matrix_is_packed_as_it_is_made(n: int):
+    half = randn(5, n, seed=n)
+    assert close(unpack(packed_gram(half)), half.T @ half)
+    shifted = packed_gram(half)
+    add_to_diagonal(shifted, 2.0)
+    assert close(unpack(shifted), half.T @ half + 2 * torch.eye(n, dtype=f64))
+
+
+@pytest.mark.parametrize("distance", [1.0, 1e-3, 0.0])
+def test_a_known_bound_on_the_rank_changes_no_inverse_root(distance: float):
+    first = torch.linalg.qr(randn(80, 5, seed=0)).Q
+    second = torch.linalg.qr(first + distance * randn(80, 5, seed=1)).Q
+    both = torch.cat([first, second], 1)
+    fast, full = (inverse_root(both @ both.T, rank) for rank in (10, None))
+    assert close(fast @ fast.T, full @ full.T, rel=1e-7)
+    if distance:
+        assert close(fast @ (fast.T @ both), batch.polar(both), rel=1e-7)
