@@ -115,7 +115,7 @@ def _output_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _work_arguments(parser: argparse.ArgumentParser) -> None:
-    memory = "for the tensors of layers that are merged side by side, as 1GiB or 800MB (default: 512MiB)"
+    memory = "for the tensors of layers that are merged side by side, as 1GiB or 800MB (default: 704MiB)"
     parser.add_argument("--memory", type=number_of_bytes, metavar="SIZE", help=memory)
     parser.add_argument("--actors", type=int, metavar="N", help="merge the layers of a large model on N Ray actors")
     parser.add_argument("--ray", default="local", metavar="ADDRESS", help="their cluster (default: Ray on this machine)")

@@ -57,7 +57,7 @@ class ContinualMerger:
         progress: show progress bars on the error stream, if that is a terminal.
         apply_step: applies a layerwise method to one layer elsewhere, such as `cmmlib.experiments.RayLayers`; default:
             side by side on the CPU's threads.
-        memory: bytes for the tensors of layers that are merged side by side; default: 512 MiB. A layer that needs more is
+        memory: bytes for the tensors of layers that are merged side by side; default: 704 MiB. A layer that needs more is
             merged alone.
         hashes: take content hashes of the base and of every model, for the model card. A merge that lives in a folder
             takes them in any case, and refuses a model that was merged before.

@@ -75,12 +75,16 @@ class OnePass:
             ValueError: NaN or infinity, a model equal to the base or to one before, or a value that the dtype cannot hold;
                 perhaps only after the last tensor, so nothing may be visible until then.
         """
-        if not self.recipe.method.separable or self.recipe.reference_compat:
-            yield from self._model_by_model(dtype)
-        elif self._scale_needs_norms():
-            yield from self._scaled_at_the_end(dtype)
-        else:
+        if self.recipe.method.separable and not self.recipe.reference_compat and not self._scale_needs_norms():
             yield from self._at_once(dtype)
+            return
+        kept = self._keep()
+        try:
+            by_model = not self.recipe.method.separable or self.recipe.reference_compat
+            yield from (self._model_by_model if by_model else self._scaled_at_the_end)(kept, dtype)
+        finally:
+            if isinstance(kept, Kept):
+                kept.close()
 
     def _unknown(self) -> Standing:
         """What stands in the end, while its norms are not known."""
@@ -115,8 +119,7 @@ class OnePass:
             yield walked.key, merged
         self._conclude(gathered)
 
-    def _scaled_at_the_end(self, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
-        kept = self._keep()
+    def _scaled_at_the_end(self, kept: Draft, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
         gathered = self._gathered()
         walk = gathered.walk(Standing(), step_of(self.recipe, self._apply))
         for walked in walks(self.recipe, walk, self._each("merging"), self._apply):
@@ -128,8 +131,8 @@ class OnePass:
         yield from merged_tensors(self.recipe, self.standing, dtype, self._each("scaling"))
         self._require_unchanged()
 
-    def _model_by_model(self, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
-        kept = self._keep()  # a step takes a parameter's old value before it puts the new one in its place
+    def _model_by_model(self, kept: Draft, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
+        # a step takes a parameter's old value before it puts the new one in its place
         recipe, standing = self.recipe, Standing()
         for arrival in self._arrivals:
             recipe, new, examined = merge_model(recipe, standing, arrival, kept, apply=self._apply, each=self._each)
@@ -147,7 +150,8 @@ class OnePass:
         if self._scratch is None:
             return InMemory()
         recipe = self.recipe
-        in_flight = min(recipe.memory // 2, 2 * max(map(recipe.working_bytes, recipe.keys)))
+        # two layers side by side gain more than a temporary file costs
+        in_flight = min(recipe.memory * 9 // 10, 2 * max(map(recipe.working_bytes, recipe.keys)))
         self.recipe = replace(recipe, memory=in_flight)
         return Kept(recipe.memory - in_flight, self._scratch)
 

@@ -38,7 +38,7 @@ def origin_of(model: Model, source: Source) -> Origin:
     return Origin(str(model) if source.revision else os.path.abspath(model), source.revision)
 
 
-DEFAULT_MEMORY = 512 << 20
+DEFAULT_MEMORY = 704 << 20
 """Bytes for tensors in flight, where nobody asks for more or less."""
 
 _PASSING = 6

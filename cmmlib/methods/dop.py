@@ -97,6 +97,7 @@ def _check(params: Mapping[str, Any], layers: Mapping[str, Kind]) -> None:
     layerwise=True,
     keeps_first=True,
     separable=True,
+    workspace=30.0,
 )
 def dop(
     merged: Tensor,
