@@ -23,7 +23,7 @@ def test_every_arrival_is_timed_and_only_merging_anew_keeps_more_and_more(models
     assert list(costs["method"].unique()) == ["OPCM", "all tasks", AT_ONCE]
     assert (costs["seconds"] > 0).all()
     kept = {label: list(part["kept"]) for label, part in costs.groupby("method")}
-    assert kept == {"OPCM": [1, 1, 1], "all tasks": [1 + 9 / 18] * 3, AT_ONCE: [1, 2, 3]}  # P has 3 × 3 numbers
+    assert kept == {"OPCM": [1, 1, 1], "all tasks": [1 + 25 / 18] * 3, AT_ONCE: [1, 2, 3]}  # Q has 5 × 5 numbers
 
 
 def test_a_merger_without_models_keeps_nothing(models):
