@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from ..threads import on_threads, side_by_side
@@ -36,15 +36,24 @@ def step_of(recipe: Recipe, apply: ApplyStep | None) -> Step:
 def run_walks(
     recipe: Recipe,
     walk: Callable[[str], Result],
+    shown: Iterable[str] | None = None,
     apply: ApplyStep | None = None,
-    keys: Iterable[str] | None = None,
-) -> Generator[Result, None, None]:
-    """What a walk gives for every parameter (or for ``keys``), in order, with as many in flight as memory allows."""
+    keys: Sequence[str] | None = None,
+) -> Iterator[Result]:
+    """What a walk gives for every parameter, in order, with as many in flight as memory allows.
+
+    Args:
+        shown: the same names once more, as an iterable that shows progress when a result is taken.
+        apply: applies a layerwise method's step elsewhere.
+        keys: the parameters' names; default: all.
+    """
     keys = recipe.keys if keys is None else keys
     size, budget = recipe.working_bytes, recipe.memory
     if apply is not None and recipe.method.layerwise:
-        yield from on_threads(apply.at_once, walk, keys, size=size, budget=budget)
+        results = on_threads(apply.at_once, walk, keys, size=size, budget=budget)
     elif recipe.device.type == "cpu":
-        yield from side_by_side(walk, keys, size=size, budget=budget)
+        results = side_by_side(walk, keys, size=size, budget=budget)
     else:
-        yield from map(walk, keys)
+        results = map(walk, keys)
+    for _, result in zip(keys if shown is None else shown, results, strict=True):
+        yield result

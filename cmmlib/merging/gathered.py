@@ -85,13 +85,12 @@ class Gathered:
         """What was seen of a model.
 
         Raises:
-            ValueError: it equals the base, or the base is another one than the recorded one.
+            ValueError: it equals the base.
         """
         base, source = self._recipe.base, self._sources[number]
         norm = math.sqrt(math.fsum(seen.square for seen in self._seen[number]))
         if norm == 0:
             raise ValueError(f"{source.label} equals the base {base.label.removeprefix('base ')}: there is nothing to merge")
-        self.recipe()
         base_norm = math.sqrt(math.fsum(self._base_squares))
         return Examined(norm, base_norm, self._content(number), aside_of(base, source, self._averaged[number]))
 

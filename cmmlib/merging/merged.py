@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -100,10 +99,9 @@ def merged_tensors(
         return key, merged_tensor(recipe, standing, key, base, dtype), entry
 
     digest = ContentHash(recipe.hash_scheme)
-    with closing(run_walks(recipe, made)) as results:
-        for _, (key, tensor, entry) in zip(recipe.keys if keys is None else keys, results, strict=True):
-            digest.take(entry)
-            yield key, tensor
+    for key, tensor, entry in run_walks(recipe, made, keys):
+        digest.take(entry)
+        yield key, tensor
     if recipe.recorded:
         found = digest.hexdigest() if in_one else content_hash(recipe.base, recipe.hash_scheme)
         if found != recipe.base_hash:

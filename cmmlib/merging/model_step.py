@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -43,40 +42,26 @@ def merge_model(
     Raises:
         ValueError: NaN or infinity, a model equal to the base, or another base than the recorded one.
     """
-    sources, survey, looked = [arrival.source], None, None
+    sources, survey, examined = [arrival.source], None, None
     make_survey = recipe.method.survey
     if make_survey:  # which is to see no model that is refused
         looked = Gathered(recipe, sources, hashing=recipe.hashing)
-        for walked in walks(recipe, looked.walk(standing, None), each("checking")):
+        for walked in run_walks(recipe, looked.walk(standing, None), each("checking")):
             looked.take(walked)
-        looked.examined(0)
-        recipe = looked.recipe()
+        recipe, examined = looked.recipe(), looked.examined(0)
         pairs = TaskVectorPairs(recipe, standing, arrival.source)
         survey = make_survey(pairs, context_of(recipe, standing, len(standing.models) + 1), **recipe.params)
-    gathered = Gathered(recipe, sources, hashing=recipe.hashing and looked is None)
+    gathered = Gathered(recipe, sources, hashing=recipe.hashing and examined is None)
     walk = gathered.walk(standing, step_of(recipe, apply), survey)
-    for walked in walks(recipe, walk, each("merging"), apply):
+    for walked in run_walks(recipe, walk, each("merging"), apply):
         gathered.take(walked)
         for unit, value in walked.values.items():
             draft.put(unit, value)
-    recipe, examined = gathered.recipe(), (looked or gathered).examined(0)
+    recipe, examined = gathered.recipe(), examined or gathered.examined(0)
     new = following(recipe, replace(standing, accumulated=draft), arrival, examined, gathered, 0)
     if recipe.method.finish and not recipe.method.scales:
         new = _with_merged_norm(new, merged_norm(recipe, new, each("scaling")))
     return recipe, new, examined
-
-
-def walks(
-    recipe: Recipe, walk: Callable[[str], Result], keys: Iterable[str], apply: ApplyStep | None = None
-) -> Iterator[Result]:
-    """What the walks of all parameters give, in the order of their names.
-
-    Args:
-        keys: all names, as an iterable that shows progress, say.
-    """
-    with closing(run_walks(recipe, walk, apply)) as results:
-        for _, walked in zip(keys, results, strict=True):
-            yield walked
 
 
 def following(
@@ -136,9 +121,8 @@ class TaskVectorPairs:
         def of(key: str) -> list[Result]:
             return [function(*piece) for pair in self._pairs(key) for piece in self._pieces(*pair)]
 
-        with closing(run_walks(self.recipe, of, keys=self.recipe.kinds)) as results:
-            for result in results:
-                yield from result
+        for result in run_walks(self.recipe, of, keys=list(self.recipe.kinds)):
+            yield from result
 
     def _pieces(self, accumulated: Value, tau: Tensor) -> Iterable[tuple[Value, Tensor]]:
         if not self.recipe.method.elementwise or isinstance(accumulated, dict):

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ..models.source import Model
 from .accumulated import Draft, InMemory, Kept
-from .apply_step import ApplyStep, step_of
+from .apply_step import ApplyStep, run_walks, step_of
 from .arrival import Arrival, Examined, arrive, require_new, warn_if_implausible
 from .aside import warn_of
 from .gathered import Gathered
 from .merged import merged_tensor, merged_tensors, scale_of
-from .model_step import following, merge_model, walks
+from .model_step import following, merge_model
 from .parameter_step import NormsUnknown
 from .progress import Each
 from .recipe import Recipe
@@ -114,7 +114,7 @@ class OnePass:
                 merged = merged_tensor(recipe, here, key, walked.base, dtype)
             return walked._replace(base=None, values={}), merged
 
-        for walked, merged in walks(recipe, finished, self._each("merging"), self._apply):
+        for walked, merged in run_walks(recipe, finished, self._each("merging"), self._apply):
             gathered.take(walked)
             yield walked.key, merged
         self._conclude(gathered)
@@ -122,7 +122,7 @@ class OnePass:
     def _scaled_at_the_end(self, kept: Draft, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
         gathered = self._gathered()
         walk = gathered.walk(Standing(), step_of(self.recipe, self._apply))
-        for walked in walks(self.recipe, walk, self._each("merging"), self._apply):
+        for walked in run_walks(self.recipe, walk, self._each("merging"), self._apply):
             gathered.take(walked)
             for unit, value in walked.values.items():
                 kept.put(unit, value)
