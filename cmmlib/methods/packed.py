@@ -32,8 +32,10 @@ def pack(matrix: Tensor) -> Tensor:
 
 
 def packed_gram(matrix: Tensor) -> Tensor:
-    """Mᵀ M (n, n) in float64, packed, for M (m, n) with n > 1; nothing of that size is formed."""
+    """Mᵀ M (n, n) in float64, packed, for M (m, n); for n > 1 nothing of that size is formed."""
     n = matrix.shape[1]
+    if n == 1:  # there is nothing to halve
+        return pack(outer(matrix.T))
     half, even = (n + 1) // 2, 1 - n % 2
     matrix = matrix.double()
     left, right = matrix[:, :half], matrix[:, half:]

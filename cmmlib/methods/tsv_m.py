@@ -23,10 +23,10 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from .packed import pack, packed_gram, unpack
+from .packed import packed_gram, unpack
 from .registry import Context, Interval, Value, method
 from .right_sums import added, averaged, is_matrix
-from .spectral import gram, outer, spectrum
+from .spectral import gram, spectrum
 
 CUTOFF = 1e-12
 """The share of the largest eigenvalue of P or Q at or below which one counts as zero."""
@@ -71,12 +71,7 @@ def truncated(tau: Tensor, rank: int) -> dict[str, Tensor]:
     v, r = scaled_v / torch.linalg.vector_norm(scaled_v, dim=0), u @ scaled_v.T
     if turned:
         u, v, r = v, u, r.T
-    return {"p": _packed_outer(u), "q": _packed_outer(v), "r": r.reshape(tau.shape).to(tau.dtype)}
-
-
-def _packed_outer(u: Tensor) -> Tensor:
-    """U Uᵀ, packed."""
-    return packed_gram(u.T) if len(u) > 1 else pack(outer(u))
+    return {"p": packed_gram(u.T), "q": packed_gram(v.T), "r": r.reshape(tau.shape).to(tau.dtype)}
 
 
 def merged_weight(sums: dict[str, Tensor], rank: int | None = None) -> Tensor:
