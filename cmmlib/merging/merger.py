@@ -287,7 +287,9 @@ class ContinualMerger:
             StateInUse: another process is writing it.
         """
         recipe, standing, home = restored(folder, base, device)
-        recipe = replace(recipe, memory=memory_budget(memory))
+        if memory is not None:
+            recipe = replace(recipe, memory=memory_budget(memory))
+            warn_if_larger_than_memory(recipe)
         warn_of_other_code(recipe, home.folder.path)
         merger = cls.__new__(cls)
         merger._hold(recipe, standing, home, progress, apply_step)

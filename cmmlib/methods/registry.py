@@ -93,7 +93,8 @@ class Method:
         step: the pure function described at the top of this module.
         paper: link to its source.
         survey: ``survey(pairs, ctx, **params)``, run once per model before its steps, for quantities of the whole model.
-            ``pairs`` yields ``(merged, task_vector)`` for every parameter, and can be iterated several times;
+            ``pairs`` yields ``(merged, task_vector)`` for every parameter, and can be iterated several times (each reads the
+            model; the first checks it too); ``pairs.entries`` tells how many entries there are in all;
             ``pairs.map(function)`` yields ``function(merged, task_vector)`` of each, computed side by side, for an
             ``elementwise`` method perhaps in pieces.
         finish: ``finish(merged, ctx, **params)`` gives the final task vector of one parameter. Without it that is
