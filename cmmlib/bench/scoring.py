@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
+from ..evaluation.clip_encoder import ClipEncoder
 from ..evaluation.image_store import TestImages
-from ..evaluation.preprocessing import normalised
+from ..evaluation.preprocessing import normalised, value_table
 from ..evaluation.scorer import ZeroShotScorer
 from ..suites.mini.suite import MiniSuite
 from ..terminal import run_command
@@ -59,9 +60,13 @@ def bench_towers(suite: RandomSuite, device: str, batch: int | None, rounds: int
     return [[what, k, f"{k * images / times[k]:.1f}", f"{k / ratios[k]:.2f}"] for k in TOWERS]
 
 
+def _clip(suite: RandomSuite) -> ClipEncoder:
+    return ClipEncoder(suite.base(suite.name), torch.device("cpu"))
+
+
 def bench_building(suite: RandomSuite, rounds: int) -> list[list]:
     """Table rows: images prepared per second, by the number of threads."""
-    processor = ZeroShotScorer(suite, suite.name).processor
+    processor = _clip(suite).processor
 
     def work(workers: int) -> Work:
         def build() -> None:
@@ -78,8 +83,8 @@ def bench_building(suite: RandomSuite, rounds: int) -> list[list]:
 
 def bench_reading(suite: RandomSuite, rounds: int) -> list[list]:
     """Table rows: prepared images read per second."""
-    scorer = ZeroShotScorer(suite, suite.name)
-    images = TestImages(suite, TASK.name, scorer.processor)
+    processor = _clip(suite).processor
+    images, table = TestImages(suite, TASK.name, processor), value_table(processor)
     count = len(images.labels)
 
     def first() -> None:
@@ -89,7 +94,7 @@ def bench_reading(suite: RandomSuite, rounds: int) -> list[list]:
     works: dict[str, Work] = {
         "read": lambda: np.array(images.read(0, count)),
         "read for the first time, checksums verified": first,
-        "read and normalised on the CPU": lambda: normalised(torch.tensor(images.read(0, count)), scorer.value_table),
+        "read and normalised on the CPU": lambda: normalised(torch.tensor(images.read(0, count)), table),
     }
     times, ratios = compared(works, rounds)
     return [[f"{suite.name}: {what}", f"{count / times[what]:.0f}", f"{1 / ratios[what]:.2f}"] for what in works]

@@ -1,4 +1,4 @@
-"""Zero-shot scoring of vision towers."""
+"""Zero-shot scoring of vision towers and sentence encoders."""
 
 from typing import TYPE_CHECKING
 

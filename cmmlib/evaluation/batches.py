@@ -22,17 +22,22 @@ class Pixels:
 
     Attributes:
         shape: of all images, (n, 3, h, w).
+        labels: int64 (n,).
     """
 
     def __init__(self, images: TestImages, table: Tensor) -> None:
-        self._images, self._table, self.shape = images, table, images.shape
+        self._images, self._table, self.shape, self.labels = images, table, images.shape, images.labels
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice) -> Tensor:
         start, stop, step = rows.indices(len(self))
-        return normalised(torch.tensor(self._images.read(start, max(start, stop))), self._table)[::step]
+        return normalised(torch.tensor(self._images.read(start, max(start, stop))), self._table.cpu())[::step]
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """All images in batches, see `batches`."""
+        return batches(self._images, size, self._table)
 
 
 def batches(images: TestImages, size: int, table: Tensor) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""Zero-shot heads: class embeddings of the frozen text tower, kept on disk.
+"""Zero-shot heads: class embeddings of the base, kept on disk.
 
 They are computed on the CPU in float32, each class by a single thread.  So they are the same whether a grid's worker, a
 notebook with all threads or a run on a GPU computed them first.
@@ -11,10 +11,10 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,26 +23,26 @@ from torch.nn.functional import normalize
 from ..paths import cache_dir
 from ..threads import side_by_side
 
-if TYPE_CHECKING:
-    from transformers import CLIPModel
-
 FORMAT = 1
 NO_CONTENT = ("transformers_version", "dtype", "torch_dtype", "_name_or_path", "architectures")
 
 
-def text_hash(clip: CLIPModel) -> str:
-    """SHA-256 of a text tower and its projection: weights and configuration, not where they were read from."""
-    config: Any = clip.config.text_config
+Tokens = Mapping[str, Tensor]
+Embed = Callable[[Any], Tensor]
+"""Tokenised prompts to their embeddings, float32 (prompts, projection), not normalised."""
+
+
+def content_hash(config: Any, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of what embeds prompts: weights and configuration, not where they were read from."""
     content = {key: value for key, value in config.to_dict().items() if key not in NO_CONTENT}
     digest = sha256(json.dumps(content, sort_keys=True, default=str).encode())
-    tensors = clip.text_model.state_dict() | {"text_projection": clip.text_projection.weight}
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().contiguous().numpy())
+        digest.update(tensor.detach().cpu().contiguous().numpy())
     return digest.hexdigest()
 
 
-def class_embeddings(clip: CLIPModel, tokens: Sequence[Mapping[str, Tensor]]) -> Tensor:
+def class_embeddings(embed: Embed, tokens: Sequence[Tokens]) -> Tensor:
     """Class embeddings, float32 (classes, projection).
 
     The embeddings of a class's prompts are normalised, averaged and normalised again (CLIP, arXiv 2103.00020, sec. 3.1.4).
@@ -52,28 +52,27 @@ def class_embeddings(clip: CLIPModel, tokens: Sequence[Mapping[str, Tensor]]) ->
         tokens: one entry per class, its tokenised prompts, padded to the longest of them.
     """
 
-    def embed(prompts: Mapping[str, Tensor]) -> Tensor:
+    def of_class(prompts: Tokens) -> Tensor:
         with torch.inference_mode():  # inside, because the mode is set per thread
-            embedding = clip.text_projection(clip.text_model(**prompts).pooler_output)
-            return normalize(embedding, dim=1).mean(0)
+            return normalize(embed(prompts), dim=1).mean(0)
 
-    return normalize(torch.stack(list(side_by_side(embed, tokens))), dim=1)
+    return normalize(torch.stack(list(side_by_side(of_class, tokens))), dim=1)
 
 
-def cached_class_embeddings(clip: CLIPModel, text: str, tokens: Sequence[Mapping[str, Tensor]]) -> Tensor:
+def cached_class_embeddings(embed: Embed, content: str, tokens: Sequence[Tokens]) -> Tensor:
     """`class_embeddings`, kept in ``cache_dir() / "heads"``; a damaged file is replaced.
 
     Args:
-        text: `text_hash` of ``clip``.
+        content: `content_hash` of what embeds.
     """
     from transformers import __version__
 
     ids = [prompts["input_ids"].tolist() for prompts in tokens]
-    made_from = json.dumps([FORMAT, text, torch.__version__, __version__, ids])
+    made_from = json.dumps([FORMAT, content, torch.__version__, __version__, ids])
     path = cache_dir() / "heads" / f"{sha256(made_from.encode()).hexdigest()[:24]}.safetensors"
     head = _read(path)
     if head is None:
-        head = class_embeddings(clip, tokens)
+        head = class_embeddings(embed, tokens)
         _write(path, head)
     return head
 

@@ -1,69 +1,43 @@
-"""Running any vision tower of a backbone in one CLIP model."""
+"""Running any parameters of a backbone's encoder in one module."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..models.names import canonical_names
-
-if TYPE_CHECKING:
-    from transformers import CLIPModel
+from .encoder import Encoder
 
 Tower = Mapping[str, Tensor]
-"""The parameters of a vision tower, by name."""
-
-
-def load_clip(base: str) -> CLIPModel:
-    """Load a whole CLIP model in float32 on the CPU, for inference only.
-
-    Raises:
-        ValueError: weights are missing.
-    """
-    from transformers import CLIPModel
-    from transformers.utils import logging
-
-    bar = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # notebooks would keep the output of a few milliseconds
-    try:
-        loaded: Any = CLIPModel.from_pretrained(base, dtype=torch.float32, output_loading_info=True)
-    finally:
-        if bar:
-            logging.enable_progress_bar()
-    model, info = loaded
-    if info["missing_keys"]:  # transformers would initialise them at random and only warn
-        raise ValueError(f"{base} lacks weights of a CLIPModel: {sorted(info['missing_keys'])[:3]}")
-    return model.eval().requires_grad_(False)
+"""The parameters of an encoder, such as a vision tower, by name."""
 
 
 class TowerEmbedder:
-    """Embeds images with any tower of a backbone, by putting its parameters into the base's vision module.
+    """Embeds inputs with any parameters of a backbone's encoder, by putting them into the base's module.
 
     Args:
-        clip: the base; its vision tower and visual projection are moved to the device, its text tower is not.
+        encoder: the base.
         backbone: its name, for messages.
         device: where to compute.
-        precision: ``bfloat16`` runs the tower under autocast.
+        precision: ``bfloat16`` runs the encoder under autocast.
 
     Attributes:
-        own: the base's own tower.
+        own: the base's own parameters.
     """
 
-    def __init__(self, clip: CLIPModel, backbone: str, device: torch.device, precision: str) -> None:
-        self.backbone, self.device, self.precision = backbone, device, precision
-        self._vision: Any = clip.vision_model.to(device)
-        self._projection = clip.visual_projection.to(device)
-        self._parameters: dict[str, torch.nn.Parameter] = dict(self._vision.named_parameters())
+    def __init__(self, encoder: Encoder, backbone: str, device: torch.device, precision: str) -> None:
+        self.encoder, self.backbone, self.device, self.precision = encoder, backbone, device, precision
+        self._parameters: dict[str, torch.nn.Parameter] = dict(encoder.module.named_parameters())
         self.own: Tower = {name: parameter.data for name, parameter in self._parameters.items()}
 
     def tower(self, tensors: Tower | None) -> Tower:
-        """A tower's parameters as `embed` takes them: float32, on the device.  Tensors that are so already are not copied.
+        """Parameters as `embed` takes them: float32, on the device.  Tensors that are so already are not copied.
 
         Args:
-            tensors: under names with or without ``vision_model.``; None for the base's tower.
+            tensors: under names with or without ``vision_model.``; None for the base's own.
 
         Raises:
             ValueError: a parameter is missing, unknown or of the wrong shape.
@@ -76,7 +50,7 @@ class TowerEmbedder:
         if names.keys() != own.keys():
             missing, unexpected = sorted(own.keys() - names.keys()), sorted(names.keys() - own.keys())
             raise ValueError(
-                f"these are not the parameters of a vision tower of {self.backbone}: {len(missing)} missing "
+                f"these are not the parameters of the encoder of {self.backbone}: {len(missing)} missing "
                 f"{missing[:3]}, {len(unexpected)} unexpected {unexpected[:3]}"
             )
         for name, key in names.items():
@@ -86,18 +60,18 @@ class TowerEmbedder:
                 )
         return {name: placed(tensors[names[name]], self.device) for name in own}
 
-    def embed(self, tower: Tower, batch: Tensor) -> Tensor:
-        """Image embeddings, float32 (images, projection), not normalised.
+    def embed(self, tower: Tower, batch: Any) -> Tensor:
+        """Embeddings, float32 (inputs, projection), not normalised.
 
         Args:
             tower: from `tower`.
-            batch: float32 (images, 3, height, width), on the device.
+            batch: what the encoder takes, on the device.
         """
         for name, parameter in self._parameters.items():
             parameter.data = tower[name]  # `torch.func.functional_call` takes longer than a small layer
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            pooled = self._vision(batch).pooler_output
-        return self._projection(pooled.float())
+            pooled = self.encoder.pooled(batch)
+        return self.encoder.projected(pooled.float())
 
 
 def placed(tensor: Tensor, device: torch.device) -> Tensor:

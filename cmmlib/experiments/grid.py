@@ -73,7 +73,7 @@ def run_grid(
         with engine(ray, suite, backbone, there, results, jobs, device) as (jobs, submit, done):
             if pace.estimate(left, jobs)[0] > ANNOUNCED:
                 print(
-                    f"{suite.name} {backbone}: {len(pending)} sequences with {left[SCORING]:,} image classifications to do, "
+                    f"{suite.name} {backbone}: {len(pending)} sequences with {left[SCORING]:,} classifications to do, "
                     f"{jobs} at a time on {device}; {pace.describe(left, jobs)}"
                 )
             with Progress(f"{suite.name} {backbone}", left, pace, jobs) as progress:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..analysis.output_change import output_change
 from ..evaluation.scorer import ZeroShotScorer
-from ..evaluation.towers import Tower, load_clip
+from ..evaluation.towers import Tower
 from ..models.opening import open_model
 from ..models.source import Model
 
@@ -61,17 +61,17 @@ def layer_inputs(scorer: ZeroShotScorer, tasks: Sequence[str], layers: Sequence[
     Returns:
         Task → layer → float32 (images, ..., inputs).
     """
-    vision = load_clip(scorer.suite.base(scorer.backbone)).vision_model
+    encoder = scorer.encoder.fresh()
     found: dict[str, dict[str, Tensor]] = {task: {} for task in tasks}
     for task, seen in found.items():
         hooks = [
-            vision.get_submodule(key.removesuffix(".weight")).register_forward_pre_hook(
+            encoder.get_submodule(key.removesuffix(".weight")).register_forward_pre_hook(
                 lambda module, args, key=key, seen=seen: seen.update({key: args[0]})
             )
             for key in layers
         ]
         with torch.inference_mode():
-            vision(scorer.images(task)[0][:images])
+            encoder(scorer.inputs(task)[:images])
         for hook in hooks:
             hook.remove()
     return found

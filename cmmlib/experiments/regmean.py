@@ -10,21 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..evaluation.scorer import ZeroShotScorer
-from ..evaluation.towers import load_clip
 from ..methods.packed import pack
 from ..methods.right_sums import solve_right
 
 
-def second_moments(module: nn.Module, images: Tensor) -> dict[str, Tensor]:
+def second_moments(module: nn.Module, inputs: Any) -> dict[str, Tensor]:
     """The mean of x xᵀ over all inputs x of every linear layer and convolution, in float64.
 
     Args:
-        images: what the module takes, one batch.
+        inputs: what the module takes, one batch.
 
     Returns:
         Name of the weight → (n, n).  For a convolution n counts the entries of a patch, as in its flattened weight.
@@ -43,7 +43,7 @@ def second_moments(module: nn.Module, images: Tensor) -> dict[str, Tensor]:
     handles = [layer.register_forward_pre_hook(partial(keep, name)) for name, layer in layers.items()]
     try:
         with torch.inference_mode():
-            module(images)
+            module(inputs)
     finally:
         for handle in handles:
             handle.remove()
@@ -71,15 +71,14 @@ def regmean(taus: Sequence[Mapping[str, Tensor]], moments: Sequence[Mapping[str,
 
 
 def tasks_moments(scorer: ZeroShotScorer, towers: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
-    """`second_moments` of every task: its own test images through its own tower.
+    """`second_moments` of every task: its own test inputs through its own encoder.
 
     Args:
-        towers: task → parameters of the tower, without ``vision_model.``.
+        towers: task → parameters of the encoder, of a vision tower without ``vision_model.``.
     """
-    vision = load_clip(scorer.suite.base(scorer.backbone)).vision_model
+    encoder = scorer.encoder.fresh()
     found = {}
     for task, tower in towers.items():
-        vision.load_state_dict(dict(tower), strict=False)
-        images, labels = scorer.images(task)
-        found[task] = second_moments(vision, images[: len(labels)])
+        encoder.load_state_dict(dict(tower), strict=False)
+        found[task] = second_moments(encoder, scorer.inputs(task)[:])
     return found

@@ -1,4 +1,4 @@
-"""Suites: backbones, their fine-tuned vision towers and test sets, behind one small interface."""
+"""Suites: backbones, their fine-tuned encoders and test sets, behind one small interface."""
 
 from .loading import load_suite
 from .published import published_individual, published_table

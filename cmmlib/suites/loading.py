@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from .clip.suite import ClipSuite
 from .mini.suite import MiniSuite
 from .suite import Suite
+from .text.suite import TextSuite
 from .variant import Variant
 
-SUITES = {"mini": ("folder",), "clip": ("models_dir", "data_dir", "revisions", "accept_labels")}
+SUITES = {"mini": ("folder",), "clip": ("models_dir", "data_dir", "revisions", "accept_labels"), "text": ("folder",)}
+_CLASSES: dict[str, Callable[..., Suite]] = {"mini": MiniSuite, "clip": ClipSuite, "text": TextSuite}
 """The options of each suite besides `limit` and `precision`."""
 
 
@@ -17,11 +20,12 @@ def load_suite(name: str, *, limit: int | None = None, precision: str = "float32
     """Load a suite by name.
 
     Args:
-        name: "mini" or "clip".
-        limit: the largest number of images per test set, evenly spaced; None for all.
-        precision: ``float32`` or ``bfloat16``, in which the vision tower computes when images are scored.
+        name: "mini", "clip" or "text".
+        limit: the largest number of images or texts per test set, evenly spaced; None for all.
+        precision: ``float32`` or ``bfloat16``, in which the encoder computes when it is scored.
         where: options of the suite.  For "clip": models_dir, data_dir, revisions and accept_labels, see
-            `cmmlib.suites.clip.suite.ClipSuite`.  For "mini": folder, a zoo other than the one that ships.
+            `cmmlib.suites.clip.suite.ClipSuite`.  For "mini" and "text": folder, a zoo
+            other than the one that ships, or that is in the cache.
 
     Raises:
         ValueError: the name or an option is unknown, or an option has a bad value.
@@ -32,7 +36,7 @@ def load_suite(name: str, *, limit: int | None = None, precision: str = "float32
     if unknown := where.keys() - set(SUITES[name]):
         takes = ", ".join(("limit", "precision", *SUITES[name]))
         raise ValueError(f"suite {name} does not take {', '.join(sorted(unknown))}; it takes {takes}")
-    suite: Suite = MiniSuite(**where) if name == "mini" else ClipSuite(**where)
+    suite = _CLASSES[name](**where)
     if (limit, precision) == (None, "float32"):
         return suite
     return cast(Suite, Variant(suite, limit, precision))  # it takes everything else from the suite at run time

@@ -1,4 +1,4 @@
-"""The interface of a suite: backbones, their fine-tuned vision towers and test sets."""
+"""The interface of a suite: backbones, their fine-tuned encoders (of a CLIP, vision towers) and test sets."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Suite(Protocol):
 
     @property
     def limit(self) -> int | None:
-        """The largest number of images per test set, for a quick look; None for all."""
+        """The largest number of images or texts per test set, for a quick look; None for all."""
         ...
 
     @property
@@ -81,19 +81,19 @@ class Suite(Protocol):
         ...
 
     def base(self, backbone: str) -> str:
-        """Folder (or hub id) of the whole CLIPModel, with tokenizer and image processor."""
+        """Folder (or hub id) of the base: a whole CLIPModel with tokenizer and image processor, or an encoder with tokenizer."""
         ...
 
     def checkpoint(self, backbone: str, task_name: str) -> str:
-        """Folder (or hub id) of the vision tower fine-tuned on a task."""
+        """Folder (or hub id) of the vision tower or encoder fine-tuned on a task."""
         ...
 
     def test_set(self, task_name: str) -> Dataset:
-        """The test split, at most `limit` rows, with the columns image (PIL) and label (int64 or ClassLabel)."""
+        """The test split, at most `limit` rows: columns image (PIL) or text, and label (int64 or ClassLabel)."""
         ...
 
     def test_set_key(self, task_name: str) -> str:
-        """A key of the content and order of `test_set`: equal keys, equal rows.  Reads no images."""
+        """A key of the content and order of `test_set`: equal keys, equal rows.  Reads no rows."""
         ...
 
     def trained(self, backbone: str) -> DataFrame:

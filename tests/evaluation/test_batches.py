@@ -15,8 +15,8 @@ def test_images_are_floats_as_the_processor_makes_them(suite, scorer, base):
     processor = CLIPImageProcessorPil.from_pretrained(base)
     images = [image.convert("RGB") for image in suite.test_set("signs")["image"]]
     expected = processor(images, return_tensors="pt")["pixel_values"]
-    pixels, labels = scorer.images("signs")
-    assert pixels.shape == (10, 3, 36, 36) and len(pixels) == len(labels) == 10
+    pixels = scorer.inputs("signs")
+    assert pixels.shape == (10, 3, 36, 36) and len(pixels) == len(pixels.labels) == 10
     for rows in (slice(None), slice(2, 5), slice(-3, None), slice(0, 9, 2)):
         assert torch.equal(pixels[rows], expected[rows])
 

@@ -51,7 +51,7 @@ def test_a_base_that_lacks_a_weight_is_an_error(suite, base, tmp_path):
 
 def test_bfloat16_stays_near_float32(suite, scorer, towers):
     rough = ZeroShotScorer(Variant(suite, precision="bfloat16"), suite.backbones[0], batch_size=4)
-    pixels = scorer.images("signs")[0][:4]
+    pixels = scorer.inputs("signs")[:4]
     with torch.inference_mode():
         exact, half = (s.embedder.embed(s.embedder.tower(towers["noise 1"]), pixels) for s in (scorer, rough))
     difference = float((exact - half).norm() / exact.norm())

@@ -1,0 +1,1 @@
+"""Building the zoo: texts out of packages, fine-tuning, checksums."""

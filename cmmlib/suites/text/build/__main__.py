@@ -1,0 +1,37 @@
+"""Build the zoo of the text suite: ``python -m cmmlib.suites.text.build [--backbone NAME] [--out DIR]``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ....terminal import run_command
+from ..suite import zoo_dir
+from ..tasks import TASKS
+from .finetuning import RECIPES
+from .zoo import build
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fine-tune the text suite's encoder on every task.")
+    parser.add_argument("--out", type=Path, help="zoo folder (default: in the cache)")
+    parser.add_argument("--backbone", choices=RECIPES, action="append", help="which, repeatable (default: all)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for backbone in arguments.backbone or RECIPES:
+        accuracies = build(arguments.out or zoo_dir(), backbone)
+        print(f"{backbone:18}{'zero-shot':>10}{'individual':>12}{'chance':>9}")
+        for task in TASKS:
+            scores = [accuracies[kind][task.name] for kind in ("zero_shot", "individual")]
+            print(f"{task.name:18}{scores[0]:10.1f}{scores[1]:12.1f}{100 / len(task.class_names):9.1f}")
+        for n in (4, 7, 10):
+            means = [np.mean(list(by_task.values())[:n]) for by_task in accuracies.values()]
+            print(f"mean of first {n:<4}{means[0]:10.1f}{means[1]:12.1f}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command("text.build", main))

@@ -1,0 +1,94 @@
+"""Building the parts of the zoo that are missing: the base, the texts, and a fine-tuned encoder for each task.
+
+A stopped build goes on where it was: a model is kept if it has the same base, texts and recipe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from ...mini.build.recipes import save, stored_recipe
+from ...mini.checksums import tensors_hash
+from ...mini.folders import ensure_folder, folder_of
+from ..base import is_base, write_base
+from ..splits import Examples, examples_hash, made_from, split
+from ..tasks import TASKS, TextTask
+from .finetuning import RECIPES, SEED, accuracy, finetune, head_of
+
+
+def build_texts(out: Path, task: TextTask) -> dict[str, Examples]:
+    """The texts of a task in `out`, extracted if they are not there for this version of the packages and the task."""
+    path = out / "texts" / f"{task.name}.json"
+    recipe = made_from(task)
+    stored: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    if stored.get("recipe") != recipe:
+        stored = {"recipe": recipe, **{part: examples._asdict() for part, examples in split(task).items()}}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(stored, ensure_ascii=False, indent=0), "utf-8")
+    return {part: Examples(**stored[part]) for part in ("train", "test")}
+
+
+def build_model(
+    out: Path, backbone: str, base: Any, tokenizer: Any, head: torch.Tensor, task: TextTask, examples: Examples
+) -> Any:
+    """The encoder fine-tuned on a task, trained if it is not in `out` yet."""
+    how = RECIPES[backbone]
+    path = folder_of(out, backbone) / task.name / "model.safetensors"
+    recipe = _recipe(base, head, examples, how)
+    if stored_recipe(path) != recipe:
+        model = finetune(base, tokenizer, head, examples, how)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model.config.save_pretrained(path.parent)
+        save(_arrays(model), path, recipe)
+    return type(base).from_pretrained(path.parent).eval()
+
+
+def build(out: Path, backbone: str, tasks: tuple[TextTask, ...] = TASKS) -> dict[str, dict[str, float]]:
+    """Make what is missing of a backbone in the zoo folder `out`.
+
+    Returns:
+        ``zero_shot`` and ``individual``: task → accuracy in per cent.  They are also written to accuracies.json.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    ensure_folder(out / "base", write_base, is_base)
+    base = AutoModel.from_pretrained(out / "base", dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(out / "base")
+    models, test_sets, zero_shot, individual = {}, {}, {}, {}
+    bar = tqdm(tasks, desc=f"fine-tuning {backbone}")
+    for task in bar:
+        bar.set_postfix_str(task.name)
+        texts = build_texts(out, task)
+        head = head_of(base, tokenizer, task)
+        model = build_model(out, backbone, base, tokenizer, head, task, texts["train"])
+        models[task.name], test_sets[task.name] = tensors_hash(_arrays(model)), examples_hash(texts["test"])
+        zero_shot[task.name] = round(accuracy(base, tokenizer, head, texts["test"]), 2)
+        individual[task.name] = round(accuracy(model, tokenizer, head, texts["test"]), 2)
+        bar.write(f"{task.name}: {zero_shot[task.name]} → {individual[task.name]}")
+    accuracies = {"zero_shot": zero_shot, "individual": individual}
+    folder = folder_of(out, backbone)
+    contents: Mapping[Path, Any] = {
+        out / "test_sets.json": test_sets,
+        folder / "accuracies.json": accuracies,
+        folder / "checksums.json": models,  # last: a backbone that has them is complete
+    }
+    for path, content in contents.items():
+        path.write_text(json.dumps(content, indent=2) + "\n")
+    return accuracies
+
+
+def _recipe(base: Any, head: torch.Tensor, examples: Examples, how: SimpleNamespace) -> str:
+    start, texts = tensors_hash(_arrays(base)), examples_hash(examples)
+    return sha256(repr((SEED, start, tensors_hash({"head": head.numpy()}), texts, how)).encode()).hexdigest()
+
+
+def _arrays(model: Any) -> dict[str, Any]:
+    return {name: tensor.detach().contiguous().numpy() for name, tensor in model.state_dict().items()}

@@ -1,0 +1,113 @@
+"""The text suite: a sentence encoder that somebody else pretrained, ten tasks of text that people wrote, and its zoo.
+
+It follows the published protocol with another modality.  The zoo is not shipped: ``make text-zoo`` builds it in the cache.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...paths import cache_dir
+from ..mini.folders import folder_of
+from ..suite import TRAINED, first_names, require_known
+from .base import HUB_ID
+from .tasks import TASKS, TextTask
+
+if TYPE_CHECKING:  # datasets takes seconds to import
+    from datasets import Dataset
+    from pandas import DataFrame
+
+BACKBONES = ("MiniLM-L6", "MiniLM-L6-LoRA")  # fine-tuned whole; adapters, folded into the weights
+
+
+def zoo_dir() -> Path:
+    """The folder of the zoo that ``make text-zoo`` builds."""
+    return cache_dir() / "text-zoo"
+
+
+class TextSuite:
+    """A sentence encoder and its fine-tuned models.  See `cmmlib.suites.suite.Suite` for the interface.
+
+    Args:
+        folder: the zoo, by default that in the cache.  The suite has the backbones that are complete in it.
+
+    Raises:
+        FileNotFoundError: no backbone is complete.
+    """
+
+    name = "text"
+    tasks: tuple[TextTask, ...] = TASKS
+    limit = None
+    precision = "float32"
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self._given, self.folder = folder, Path(folder or zoo_dir())
+        complete = {name: folder_of(self.folder, name) / "checksums.json" for name in BACKBONES}
+        self.backbones = tuple(name for name, path in complete.items() if path.exists())
+        if not self.backbones:
+            raise FileNotFoundError(
+                f"no complete zoo in {self.folder}; make text-zoo builds it, or python -m cmmlib.suites.text.build "
+                f"--out {self.folder} (pip install 'cmmlib[text]' first)"
+            )
+        self.checksums: dict[str, Any] = {name: json.loads(complete[name].read_text()) for name in self.backbones}
+        self.test_sets: dict[str, str] = json.loads((self.folder / "test_sets.json").read_text())
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        """With the folder only if one was given, so that another machine uses its own cache."""
+        return type(self), (self._given,)
+
+    def task_names(self, n: int | None = None) -> tuple[str, ...]:
+        """The first `n` task names in suite order, or all if `n` is None."""
+        return first_names(self.tasks, n)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hash of models, test sets, class names and prompts."""
+        base = sha256((self.folder / "base" / "model.safetensors").read_bytes()).hexdigest()
+        return sha256(json.dumps([repr(self.tasks), base, self.checksums, self.test_sets]).encode()).hexdigest()
+
+    def base(self, backbone: str) -> str:
+        """Folder of the pretrained encoder with its tokenizer."""
+        require_known(self.name, "backbone", backbone, self.backbones)
+        return str(self.folder / "base")
+
+    def checkpoint(self, backbone: str, task_name: str) -> str:
+        """Folder of the encoder fine-tuned on a task."""
+        require_known(self.name, "backbone", backbone, self.backbones)
+        require_known(self.name, "task", task_name, self.task_names())
+        return str(folder_of(self.folder, backbone) / task_name)
+
+    def test_set(self, task_name: str) -> Dataset:
+        """300 texts of a task: columns text and label (ClassLabel)."""
+        import datasets
+
+        require_known(self.name, "task", task_name, self.task_names())
+        task = next(task for task in self.tasks if task.name == task_name)
+        examples = json.loads((self.folder / "texts" / f"{task_name}.json").read_text("utf-8"))["test"]
+        features = {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(task.class_names))}
+        columns = {"text": examples["texts"], "label": examples["labels"]}
+        return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+
+    def test_set_key(self, task_name: str) -> str:
+        """The checksum of the test set, after the suite's and the task's name."""
+        require_known(self.name, "task", task_name, self.task_names())
+        return f"text {task_name} {self.test_sets[task_name]}"
+
+    def trained(self, backbone: str) -> DataFrame:
+        """No rows: nothing but the individual models has been trained on this suite."""
+        import pandas as pd
+
+        require_known(self.name, "backbone", backbone, self.backbones)
+        return pd.DataFrame(columns=TRAINED)
+
+    def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
+        """One row for the encoder and one for the zoo."""
+        return [
+            {"kind": "model", "id": HUB_ID, "place": str(self.folder / "base"), "revision": "main"},
+            {"kind": "suite", "id": "text", "place": str(self.folder), "revision": self.content_hash},
+        ]
