@@ -127,7 +127,7 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
     everything = "all backbones; on the first, the other figures and the fair baselines too"
     jobs = "sequences at a time (default: one per core or CUDA device, with --ray those of the whole cluster)"
     ray = "run on Ray: on this machine, or on the cluster at ADDRESS"
-    add("--suite", default="mini", help="mini (embedded, the default) or clip (from the hub)")
+    add("--suite", default="mini", help="mini (embedded, the default), clip (from the hub) or text (built by make text-zoo)")
     add("--backbone", action="append", metavar="NAME", help=backbone)
     add("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
     add("--all", action="store_true", help=everything)
@@ -137,8 +137,8 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
     add("--ray", nargs="?", const="local", metavar="ADDRESS", help=ray)
     add("--device", help="where to merge and score (default: cuda if there is a device, else cpu)")
     add("--no-check", action="store_true", help="do not compare with the committed reference run")
-    add("--limit", type=int, metavar="N", help="score at most N images per task, for a quick look")
-    add("--precision", help="of scoring images: float32 (default) or bfloat16")
+    add("--limit", type=int, metavar="N", help="score at most N images or texts per task, for a quick look")
+    add("--precision", help="of scoring: float32 (default) or bfloat16")
     add("--models-dir", metavar="DIR", help="clip: models in DIR/<owner>/<name> instead of the hub's")
     add("--data-dir", metavar="DIR", help="clip: data sets in DIR/<owner>/<name> instead of the hub's")
     add("--revisions", metavar="FILE", help="clip: the revisions of another run, from its sources.csv")

@@ -38,7 +38,7 @@ def content_hash(config: Any, tensors: Mapping[str, Tensor]) -> str:
     digest = sha256(json.dumps(content, sort_keys=True, default=str).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 

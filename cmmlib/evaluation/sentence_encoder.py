@@ -51,7 +51,8 @@ class SentenceEncoder:
     """
 
     def __init__(self, base: str, device: torch.device) -> None:
-        self._base, self._device, self._frozen = base, device, self.fresh()
+        self._base, self._device = base, device
+        self._frozen = self.fresh()
         self.module: Any = copy.deepcopy(self._frozen).to(device)
 
     def fresh(self) -> Any:

@@ -19,6 +19,10 @@ FULL: dict[str, Parameters] = {
         "03_accuracy_curves": {"seeds": {"8": ORDERS, "20": ORDERS[:3]}, "adam_seeds": ORDERS[:3]},
         "02_main_table": {"num_tasks": [8, 14, 20], "seeds": ORDERS, "adam_seeds": ORDERS},
     },
+    "text": {
+        "03_accuracy_curves": {"seeds": {"4": ORDERS, "10": ORDERS[:3]}, "adam_seeds": ORDERS[:3]},
+        "02_main_table": {"num_tasks": [4, 7, 10], "seeds": ORDERS, "adam_seeds": ORDERS[:3]},
+    },
 }
 """The full run of each suite.  The curves come first, after which most sequences of the table are done."""
 

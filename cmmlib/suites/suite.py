@@ -81,7 +81,7 @@ class Suite(Protocol):
         ...
 
     def base(self, backbone: str) -> str:
-        """Folder (or hub id) of the base: a whole CLIPModel with tokenizer and image processor, or an encoder with tokenizer."""
+        """Folder (or hub id) of the base: a whole CLIPModel with tokenizer and image processor, or a sentence encoder."""
         ...
 
     def checkpoint(self, backbone: str, task_name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from .packages import Package
 
+_DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 TESTS = r"(?!.*(?:/tests?/|/testing/|test_|_test))"
 
 
@@ -20,9 +21,8 @@ def docstrings(package: Package, pattern: str) -> Iterator[tuple[str, str]]:
     """The files of a package and every docstring in them, cleaned of indentation."""
     for member, source in package.files(TESTS + pattern):
         for node in ast.walk(_parsed(source)):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                if text := ast.get_docstring(node):
-                    yield member, text
+            if isinstance(node, _DOCUMENTED) and (text := ast.get_docstring(node)):
+                yield member, text
 
 
 def summary(docstring: str) -> str:
@@ -64,5 +64,7 @@ class _Inert:
 
 def one_line(text: str) -> str:
     """A text with single spaces, without markup of roles and literals."""
-    text = re.sub(r":\w+:`[~!]?([^`<]*)(?:<[^`]*>)?`|\b[BICLUE]\{([^{}]*)\}", lambda found: found[1] or found[2] or "", text)
+    text = re.sub(
+        r":\w+:`[~!]?([^`<]*?)\s*(?:<[^`]*>)?`|\b[BICLUE]\{([^{}]*)\}", lambda found: found[1] or found[2] or "", text
+    )
     return re.sub(r"\s+", " ", text.replace("``", "").replace("`", "")).strip()

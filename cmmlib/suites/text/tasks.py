@@ -30,9 +30,9 @@ AREAS = {
     "combinatorics": "combinatorics",
     "functions": "special functions",
     "ntheory": "number theory",
-    "geometry": "geometry",
     "stats": "probability and statistics",
-    "sets": "sets",
+    "solvers": "solving equations",
+    "integrals": "integration",
     "printing": "printing of formulas",
 }
 COUNTRIES = {

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ....terminal import run_command
+from ..splits import examples_hash
 from ..suite import zoo_dir
 from ..tasks import TASKS
 from .finetuning import RECIPES
-from .zoo import build
+from .zoo import build, build_texts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Fine-tune the text suite's encoder on every task.")
     parser.add_argument("--out", type=Path, help="zoo folder (default: in the cache)")
     parser.add_argument("--backbone", choices=RECIPES, action="append", help="which, repeatable (default: all)")
+    parser.add_argument("--texts", action="store_true", help="only extract the texts, and print the test sets' checksums")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.texts:
+        texts = {task.name: build_texts(arguments.out or zoo_dir(), task) for task in TASKS}
+        print(json.dumps({name: examples_hash(parts["test"]) for name, parts in texts.items()}, indent=2))
+        return
     for backbone in arguments.backbone or RECIPES:
         accuracies = build(arguments.out or zoo_dir(), backbone)
         print(f"{backbone:18}{'zero-shot':>10}{'individual':>12}{'chance':>9}")

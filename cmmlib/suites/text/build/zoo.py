@@ -19,7 +19,7 @@ from ...mini.build.recipes import save, stored_recipe
 from ...mini.checksums import tensors_hash
 from ...mini.folders import ensure_folder, folder_of
 from ..base import is_base, write_base
-from ..splits import Examples, examples_hash, made_from, split
+from ..splits import TEST_SETS, Examples, examples_hash, made_from, split
 from ..tasks import TASKS, TextTask
 from .finetuning import RECIPES, SEED, accuracy, finetune, head_of
 
@@ -34,6 +34,15 @@ def build_texts(out: Path, task: TextTask) -> dict[str, Examples]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(stored, ensure_ascii=False, indent=0), "utf-8")
     return {part: Examples(**stored[part]) for part in ("train", "test")}
+
+
+def require_same(task: TextTask, test: Examples) -> None:
+    """Raises ValueError if a task of the suite has another test set than the reference run had."""
+    committed = json.loads(TEST_SETS.read_text())
+    if task in TASKS and committed[task.name] != examples_hash(test):
+        raise ValueError(
+            f"the test set of task {task.name} is not the one that {TEST_SETS.name} records: has the code changed?"
+        )
 
 
 def build_model(
@@ -67,6 +76,7 @@ def build(out: Path, backbone: str, tasks: tuple[TextTask, ...] = TASKS) -> dict
     for task in bar:
         bar.set_postfix_str(task.name)
         texts = build_texts(out, task)
+        require_same(task, texts["test"])
         head = head_of(base, tokenizer, task)
         model = build_model(out, backbone, base, tokenizer, head, task, texts["train"])
         models[task.name], test_sets[task.name] = tensors_hash(_arrays(model)), examples_hash(texts["test"])

@@ -1,0 +1,82 @@
+"""Building a zoo of a tiny encoder: it learns, it resumes, and the suite opens it."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cmmlib import merge
+from cmmlib.evaluation import ZeroShotScorer
+from cmmlib.models import open_model
+from cmmlib.suites import load_suite
+from cmmlib.suites.text.build import zoo
+from cmmlib.suites.text.suite import BACKBONES, TextSuite, zoo_dir
+
+from .conftest import TASKS
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_zoo_is_built_once_and_scores_as_the_build_measured(tiny, monkeypatch, backbone):
+    measured = zoo.build(zoo_dir(), backbone, TASKS)
+    assert all(measured["individual"][task.name] >= measured["zero_shot"][task.name] for task in TASKS)
+    assert sum(measured["individual"].values()) > sum(measured["zero_shot"].values()) + 20
+    monkeypatch.setattr(zoo, "finetune", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(zoo, "split", lambda *a: pytest.fail("extracted again"))
+    assert zoo.build(zoo_dir(), backbone, TASKS) == measured
+
+    suite = pickle.loads(pickle.dumps(load_suite("text")))
+    assert suite.backbones == (backbone,)
+    scorer = ZeroShotScorer(suite, backbone)
+    for task in TASKS:
+        own = load_file(f"{suite.checkpoint(backbone, task.name)}/model.safetensors")
+        for tensors, kind in ((own, "individual"), (None, "zero_shot")):
+            score = scorer.score(tensors, [task.name])[task.name]
+            assert score.images == 12 and round(score.accuracy, 2) == measured[kind][task.name]
+
+
+def test_only_adapted_layers_differ_from_the_base_and_by_a_low_rank(tiny, monkeypatch):
+    for how in zoo.RECIPES.values():
+        monkeypatch.setattr(how, "rank", how.rank and 3)
+    zoo.build(zoo_dir(), "MiniLM-L6-LoRA", TASKS)
+    suite = TextSuite()
+    base, tuned = open_model(suite.base("MiniLM-L6-LoRA")), open_model(suite.checkpoint("MiniLM-L6-LoRA", "any"))
+    assert base.names == tuned.names
+    ranks = {name: (tuned.read(name) - base.read(name)).float() for name in base.names}
+    changed = {name: int(torch.linalg.matrix_rank(d, rtol=1e-3)) for name, d in ranks.items() if d.abs().max() > 0}
+    assert len(changed) == 12 and set(changed.values()) == {3}  # six linear layers in each of two blocks, not the pooler
+
+
+def test_models_of_texts_merge_by_the_same_methods(tiny):
+    zoo.build(zoo_dir(), "MiniLM-L6", TASKS)
+    suite = load_suite("text", limit=6)
+    models = [suite.checkpoint("MiniLM-L6", task.name) for task in TASKS]
+    scorer = ZeroShotScorer(suite, "MiniLM-L6")
+    for method in ("weight_average", "opcm", "ties", "dop_all"):
+        merged = merge(suite.base("MiniLM-L6"), models, method=method)
+        assert all(torch.isfinite(tensor).all() for tensor in merged.values())  # the pooler's task vectors are zero
+        assert scorer.score(merged, [task.name for task in TASKS])["any"].images == 6
+
+
+def test_another_recipe_trains_again(tiny, monkeypatch):
+    zoo.build(zoo_dir(), "MiniLM-L6", TASKS[:1])
+    before = TextSuite().content_hash
+    monkeypatch.setattr(zoo.RECIPES["MiniLM-L6"], "lr", 5e-3)
+    zoo.build(zoo_dir(), "MiniLM-L6", TASKS[:1])
+    assert TextSuite().content_hash != before
+
+
+def test_without_a_zoo_a_message_says_how_to_build_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no complete zoo in .*make text-zoo.*cmmlib\[text\]"):
+        load_suite("text", folder=tmp_path)
+
+
+def test_a_test_set_that_changed_is_refused(tiny, monkeypatch, tmp_path):
+    monkeypatch.setattr(zoo, "TASKS", TASKS)
+    monkeypatch.setattr(zoo, "TEST_SETS", tmp_path / "test_sets.json")
+    (tmp_path / "test_sets.json").write_text('{"indoors": "0", "any": "0"}')
+    with pytest.raises(ValueError, match=r"test set of task indoors is not the one that test_sets.json records"):
+        zoo.build(zoo_dir(), "MiniLM-L6", TASKS)
+    assert not (zoo_dir() / "MiniLM-L6").exists()
