@@ -50,8 +50,10 @@ if TYPE_CHECKING:
     from .tuning import left_out_rows as left_out_rows
     from .tuning import tuned_summary as tuned_summary
     from .tuning import tuned_table as tuned_table
+    from .two_zoos import geometry_of as geometry_of
     from .two_zoos import means_on_both as means_on_both
     from .two_zoos import rank_correlations as rank_correlations
+    from .two_zoos import renumbered as renumbered
     from .two_zoos import side_by_side as side_by_side
     from .two_zoos import verdict_counts as verdict_counts
 
@@ -75,7 +77,7 @@ _HOMES = {
     "sweeps": "order_extremes sweep_summary",
     "tables": "tables",
     "tuning": "chosen_values gains_on left_out_rows tuned_summary tuned_table",
-    "two_zoos": "means_on_both rank_correlations side_by_side verdict_counts",
+    "two_zoos": "geometry_of means_on_both rank_correlations renumbered side_by_side verdict_counts",
     "projections": "SHARES opcm_projections pooled_shares",
     "spectra": "layer_spectra",
 }

@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import pandas as pd
 
 VERDICTS = ["holds", "undecided", "reverses", "open"]
 """What `cmmlib.analysis.intervals.pair_conclusions` says of two rows."""
+
+
+_RANKS = ("effective_rank", "opcm_rank", "rank_90")
+
+
+def renumbered(runs: pd.DataFrame, numbers: Mapping[int, int]) -> pd.DataFrame:
+    """Runs under other numbers of tasks, to compare suites of different size: 4 of 10 tasks are as 8 of 20.
+
+    Args:
+        runs: with a column ``num_tasks``.
+        numbers: number of tasks of the runs → the number to write in its place; rows of any other are left out.
+    """
+    return runs[runs["num_tasks"].isin(list(numbers))].assign(num_tasks=lambda part: part["num_tasks"].map(numbers))
+
+
+def geometry_of(cosines: pd.DataFrame, layers: pd.DataFrame) -> pd.Series:
+    """A zoo's task vectors in a few numbers, to set beside another's.
+
+    Args:
+        cosines: of every two tasks' task vectors.
+        layers: `cmmlib.analysis.spectra.layer_spectra`.
+
+    Returns:
+        Mean, smallest and largest cosine of two tasks; the mean over layers and tasks of the effective rank and of OPCM's
+        and the 90 % rank, each as a share of the full rank.
+    """
+    pairs = cosines.to_numpy()[np.triu_indices(len(cosines), 1)]
+    shares = {f"{key} / full rank": (layers[key] / layers["full_rank"]).mean() for key in _RANKS}
+    return pd.Series({"mean cosine": pairs.mean(), "smallest": pairs.min(), "largest": pairs.max(), **shares})
 
 
 def means_on_both(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

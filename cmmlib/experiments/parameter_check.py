@@ -23,6 +23,8 @@ EXAMPLES: dict[str, Any] = {
     "suite_options": {},
     "backbone": "ViT-mini/12",
     "zoo": "../mini-zoo-seed-1",
+    "counterparts": {"4": 8},
+    "backbones": ["MiniLM-L6"],
     "install_from": "..",
     "method": "opcm",
     "method_params": {},
@@ -108,6 +110,7 @@ NOTEBOOKS = {
     "09_clip_suite": "suite suite_options num_tasks seeds images_per_second sustained_tflops measure check",
     "10_fair_baselines": f"{_SUITE} num_tasks seeds tuning_seeds scaling_factors compare_rows {_GRID}",
     "11_second_seed": f"suite_options backbone num_tasks seeds adam_seeds zoo {_GRID}",
+    "13_real_weights": "counterparts backbones out check",
 }
 """Notebook → its parameters."""
 

@@ -1,8 +1,16 @@
 """Means, ranks and verdicts of two zoos."""
 
 import pandas as pd
+import pytest
 
-from cmmlib.analysis.two_zoos import means_on_both, rank_correlations, side_by_side, verdict_counts
+from cmmlib.analysis.two_zoos import (
+    geometry_of,
+    means_on_both,
+    rank_correlations,
+    renumbered,
+    side_by_side,
+    verdict_counts,
+)
 
 
 def runs(**accuracies):
@@ -38,3 +46,17 @@ def test_every_verdict_is_counted_even_if_there_is_none():
     counts = verdict_counts(pairs)
     assert counts.columns.tolist() == ["holds", "undecided", "reverses", "open"]
     assert counts.loc[8].tolist() == [2, 0, 0, 1] and counts.loc[20].tolist() == [0, 0, 1, 0]
+
+
+def test_runs_of_a_smaller_suite_take_the_numbers_of_a_larger_one():
+    few = runs(OPCM={4: (70, 72), 10: (60,)})
+    assert renumbered(few, {4: 8})["num_tasks"].tolist() == [8, 8]
+    assert means_on_both(FIRST, renumbered(few, {4: 8, 10: 20}))["acc_second"].tolist() == [71, 60]
+
+
+def test_geometry_leaves_the_diagonal_out_and_takes_ranks_as_shares():
+    cosines = pd.DataFrame([[1, 0.2, -0.1], [0.2, 1, 0.5], [-0.1, 0.5, 1]])
+    layers = pd.DataFrame({"full_rank": [10, 20], "effective_rank": [5, 5], "opcm_rank": [1, 4], "rank_90": [9, 10]})
+    found = geometry_of(cosines, layers)
+    assert found["mean cosine"] == pytest.approx(0.2) and (found["smallest"], found["largest"]) == (-0.1, 0.5)
+    assert found[3:].tolist() == pytest.approx([0.375, 0.15, 0.7])

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from ....files import write_flushed
 from ...mini.build.recipes import save, stored_recipe
 from ...mini.checksums import tensors_hash
 from ...mini.folders import ensure_folder, folder_of
@@ -32,7 +33,7 @@ def build_texts(out: Path, task: TextTask) -> dict[str, Examples]:
     if stored.get("recipe") != recipe:
         stored = {"recipe": recipe, **{part: examples._asdict() for part, examples in split(task).items()}}
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(stored, ensure_ascii=False, indent=0), "utf-8")
+        write_flushed(path, json.dumps(stored, ensure_ascii=False, indent=0))
     return {part: Examples(**stored[part]) for part in ("train", "test")}
 
 
@@ -64,8 +65,9 @@ def build(out: Path, backbone: str, tasks: tuple[TextTask, ...] = TASKS) -> dict
     """Make what is missing of a backbone in the zoo folder `out`.
 
     Returns:
-        ``zero_shot`` and ``individual``: task → accuracy in per cent.  They are also written to accuracies.json.
+        ``zero_shot`` and ``individual``: task → accuracy in per cent.  They are also written to accuracies.csv.
     """
+    from pandas import DataFrame
     from transformers import AutoModel, AutoTokenizer
 
     ensure_folder(out / "base", write_base, is_base)
@@ -84,14 +86,16 @@ def build(out: Path, backbone: str, tasks: tuple[TextTask, ...] = TASKS) -> dict
         individual[task.name] = round(accuracy(model, tokenizer, head, texts["test"]), 2)
         bar.write(f"{task.name}: {zero_shot[task.name]} → {individual[task.name]}")
     accuracies = {"zero_shot": zero_shot, "individual": individual}
+    chance = {task.name: round(100 / len(task.class_names), 2) for task in tasks}
+    table = DataFrame({"chance": chance, **accuracies}).rename_axis("task")
     folder = folder_of(out, backbone)
     contents: Mapping[Path, Any] = {
         out / "test_sets.json": test_sets,
-        folder / "accuracies.json": accuracies,
         folder / "checksums.json": models,  # last: a backbone that has them is complete
     }
+    write_flushed(folder / "accuracies.csv", table.to_csv())
     for path, content in contents.items():
-        path.write_text(json.dumps(content, indent=2) + "\n")
+        write_flushed(path, json.dumps(content, indent=2) + "\n")
     return accuracies
 
 
