@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from ..terminal import complain, drop_output, run_command
-from . import runs, states
+from . import check, runs, states
 from .parser import make_parser
 from .states import Result
 from .text import as_text
@@ -21,6 +21,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Result | str]] = {
     "merge": states.merge,
     "reproduce": runs.reproduce,
     "report": runs.report,
+    "check": check.check,
 }
 
 
@@ -46,7 +47,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return _failed(arguments, 4, str(error))
     if isinstance(result, str):
         return _answer(result)
-    return _answer(json.dumps({**result, "warnings": warned}) if arguments.json else as_text(arguments.command, result))
+    text = json.dumps({**result, "warnings": warned}) if arguments.json else as_text(arguments.command, result)
+    return _answer(text) or (1 if result.get("ready") is False else 0)
 
 
 def _answer(text: str) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 EXIT_CODES = """exit codes:
   0    done
+  1    `check` found what would stop or falsify a run
   2    refused, or wrongly called: the message says why; nothing was changed
   3    the state is in use by another process: try again later
   4    the system failed (disk full, no permission): nothing was changed
@@ -32,6 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
         ("export", "write the merged model as a folder that from_pretrained opens", _export, True),
         ("merge", "merge models in one go: start, add …, export", _merge, True),
         ("reproduce", "run the notebooks with papermill and leave the table and the curves", _reproduce, False),
+        ("check", "before a run of the CLIP suite: is all in reach, whole and as expected?", _check, True),
         ("report", "one HTML file of what `reproduce` left, to send to a colleague", _report, False),
     ):
         command = commands.add_parser(
@@ -139,6 +141,19 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
     add("--no-check", action="store_true", help="do not compare with the committed reference run")
     add("--limit", type=int, metavar="N", help="score at most N images per task, for a quick look")
     add("--precision", help="of scoring images: float32 (default) or bfloat16")
+    _places(parser)
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--suite", default="clip", help="clip (the default): the only one that fetches anything")
+    add("--backbone", action="append", metavar="NAME", help="may be repeated (default: all)")
+    add("--tasks", type=int, metavar="N", help="the first N tasks (default: all)")
+    _places(parser)
+
+
+def _places(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--models-dir", metavar="DIR", help="clip: models in DIR/<owner>/<name> instead of the hub's")
     add("--data-dir", metavar="DIR", help="clip: data sets in DIR/<owner>/<name> instead of the hub's")
     add("--revisions", metavar="FILE", help="clip: the revisions of another run, from its sources.csv")

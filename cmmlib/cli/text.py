@@ -1,4 +1,4 @@
-"""The results of the commands on states, as text."""
+"""The results of the commands, as text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..merging.state_json import composed
+from . import check
 
 
 def as_text(command: str, result: dict[str, Any]) -> str:
     """The text that a command prints for its result."""
     if command == "add":
         return f"merged model {result['number']}, {result['name']!r}: ‖τ‖ = {result['task_vector_norm']:.6g}"
+    if command == "check":
+        return check.as_text(result)
     if command in ("export", "merge"):
         parameters = ", ".join(f"{key}={json.dumps(value)}" for key, value in result["parameters"].items())
         norms = ", ".join(f"{_printable(m['name'])} (‖τ‖ = {m['task_vector_norm']:.4g})" for m in result["merged"])

@@ -9,7 +9,7 @@ from .mini.suite import MiniSuite
 from .suite import Suite
 from .variant import Variant
 
-SUITES = {"mini": ("folder",), "clip": ("models_dir", "data_dir", "revisions", "accept_labels")}
+SUITES = {"mini": ("folder",), "clip": ("models_dir", "data_dir", "revisions", "accept_labels", "subset")}
 """The options of each suite besides `limit` and `precision`."""
 
 
@@ -20,7 +20,7 @@ def load_suite(name: str, *, limit: int | None = None, precision: str = "float32
         name: "mini" or "clip".
         limit: the largest number of images per test set, evenly spaced; None for all.
         precision: ``float32`` or ``bfloat16``, in which the vision tower computes when images are scored.
-        where: options of the suite.  For "clip": models_dir, data_dir, revisions and accept_labels, see
+        where: options of the suite.  For "clip": models_dir, data_dir, revisions, accept_labels and subset, see
             `cmmlib.suites.clip.suite.ClipSuite`.  For "mini": folder, a zoo other than the one that ships.
 
     Raises:
