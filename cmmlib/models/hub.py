@@ -162,7 +162,7 @@ def cache_folder() -> Path:
     return Path(HF_HUB_CACHE)
 
 
-def open_file(repo: str, name: str, commit: str, kind: str = "model", buffer: int = 1 << 16) -> BinaryIO:
+def open_file(repo: str, name: str, commit: str, kind: str = "model", buffer: int = 1 << 13) -> BinaryIO:
     """Open a file of a repository for reading: in the local cache, else on the hub, by range requests and keeping nothing.
 
     Args:

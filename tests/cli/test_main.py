@@ -50,7 +50,7 @@ def test_help_names_what_runs_on_ray(capsys, command, options):
 
 
 def test_every_command_says_what_its_exit_codes_mean(capsys):
-    for command in ("start", "add", "status", "export", "merge", "reproduce", "report"):
+    for command in ("start", "add", "status", "export", "merge", "reproduce", "report", "check"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0 and "exit codes:" in capsys.readouterr().out

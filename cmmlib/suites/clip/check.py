@@ -124,6 +124,8 @@ def _model(repositories: Repositories, found: Checked) -> None:
     names = repositories.names("models", found.id)
     if not weight_files(set(names)):
         raise no_weights(found.id, names)
+    if "config.json" not in names:
+        raise FileNotFoundError(f"{found.id} has no config.json, which says what its weights are")
     sizes = _size_up(repositories, found, model_files(names))
     for name, size in sizes.items():
         if name.endswith(".safetensors"):

@@ -84,6 +84,7 @@ class Split:
         Without a limit the files are fetched and kept.  With one, only the row groups that are needed are fetched, and a
         line on the error stream says which rows they are; tar files are fetched whole all the same.
         """
+        key = self.key()  # first, as a folder that has changed is not read
         if not self.parquet:
             self._fetch()
         found = self.contents()
@@ -93,7 +94,7 @@ class Split:
         if limit is not None:
             print(described(self.task.name, found.groups, chosen), file=sys.stderr)
         names = next((names for _, names in self._declared(found)), None)
-        return read_rows(chosen, self.task, self.key(), names)
+        return read_rows(chosen, self.task, key, names)
 
     def chosen(self, found: Contents, limit: int | None) -> Chosen:
         """The groups and rows that a limit leaves."""

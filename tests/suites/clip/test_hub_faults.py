@@ -31,8 +31,8 @@ def faults(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict
                 if fault != "torn" or repo.startswith("datasets/"):  # breaking off takes its retries' time
                     answers[f"{fault} {what['call']}"] = ask(what)
         hub.faults = {}
-        hub.sizes["datasets/tanganke/stl10/data/test-00000-of-00001.parquet"] = 10**16
-        answers["full"] = ask(request("test_set", "stl10"))
+        hub.sizes["datasets/clip-benchmark/wds_fer2013/test/0.tar"] = 10**16
+        answers["full"] = ask(request("test_set", "fer2013"))
         hub.sizes = {}
         answers["after"] = ask(images_of(TASK["dtd"]))
         hub.faults = {"datasets/tanganke/cifar10": "", "datasets/tanganke/resisc45": "down"}
@@ -92,7 +92,7 @@ def test_a_hub_that_refuses_is_asked_twice_at_most(faults: dict, hub: Hub):
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(faults: dict, hub: Hub):
     assert faults["full"]["error"] == "OSError"
-    message = r"tanganke/stl10: needs 10000000\.0 GB in \S+hub, [\d.]+ GB free: free some, or set HF_HOME to another disk"
+    message = r"clip-benchmark/wds_fer2013: needs 10000000\.0 GB in \S+hub, [\d.]+ GB free: free some, or set HF_HOME to"
     assert re.search(message, faults["full"]["message"])
 
 
