@@ -72,6 +72,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="its name in the history (default: the name of its file or folder)")
     parser.add_argument("--revision", help="commit, branch or tag of a hub id")
     parser.add_argument("--base", help="where the base is now, if it has moved")
+    parser.add_argument("--method", metavar="FILE:FUNCTION", help="the state's method, where that is code of your own")
     parser.add_argument("--allow-repeat", action="store_true", help="merge a model again that has been merged before")
     _work_arguments(parser)
 
@@ -84,6 +85,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("state", type=Path, metavar="STATE")
     parser.add_argument("out", type=Path, metavar="OUT", help="a new folder")
     parser.add_argument("--base", help="where the base is now, if it has moved")
+    parser.add_argument("--method", metavar="FILE:FUNCTION", help="the state's method, where that is code of your own")
     _output_arguments(parser)
 
 
@@ -99,7 +101,7 @@ def _merge(parser: argparse.ArgumentParser) -> None:
 def _method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", required=True, help="the pretrained model: a folder, a .safetensors file or a hub id")
     parser.add_argument("--revision", help="commit, branch or tag of a hub id given as base")
-    parser.add_argument("--method", default="opcm", help="name of the method (default: opcm)")
+    parser.add_argument("--method", default="opcm", help="one of `cmm methods`, or path/to/file.py:function (default: opcm)")
     parser.add_argument("--set", action="append", default=[], metavar="P=VALUE", help="a parameter of the method")
     parser.add_argument("--linear", action="append", metavar="PATTERN", help="names of linear weights")
     parser.add_argument(
