@@ -126,14 +126,14 @@ def _work_arguments(parser: argparse.ArgumentParser) -> None:
 def _reproduce(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     backbone = "of the suite; may be repeated (default: mini's first, all of clip's)"
-    everything = "all backbones; on the first, the other figures and the fair baselines too"
+    everything = "all backbones, with every row; on the first, the other figures and the fair baselines too"
     jobs = "sequences at a time (default: one per core or CUDA device, with --ray those of the whole cluster)"
     ray = "run on Ray: on this machine, or on the cluster at ADDRESS"
     add("--suite", default="mini", help="mini (embedded, the default) or clip (from the hub)")
     add("--backbone", action="append", metavar="NAME", help=backbone)
     add("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
     add("--all", action="store_true", help=everything)
-    add("--orders", type=int, metavar="N", help="only the first N of the ten orders")
+    add("--orders", type=_orders, metavar="N|NAME", help="only the first N of the ten orders, or a paper's: dop, mingle")
     add("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
     add("--jobs", type=int, metavar="N", help=jobs)
     add("--ray", nargs="?", const="local", metavar="ADDRESS", help=ray)
@@ -144,6 +144,10 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
     add("--models-dir", metavar="DIR", help="clip: models in DIR/<owner>/<name> instead of the hub's")
     add("--data-dir", metavar="DIR", help="clip: data sets in DIR/<owner>/<name> instead of the hub's")
     add("--revisions", metavar="FILE", help="clip: the revisions of another run, from its sources.csv")
+
+
+def _orders(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
 
 
 def _report(parser: argparse.ArgumentParser) -> None:

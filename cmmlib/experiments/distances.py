@@ -14,15 +14,15 @@ from ..merging.merged import merged_norm
 from ..merging.merger import ContinualMerger
 from ..models.opening import open_model
 from ..suites.suite import Suite
-from .rows import published_rows
+from .rows import all_rows
 
 
 def merge_distances(suite: Suite, backbone: str, labels: Sequence[str], orders: Sequence[Sequence[str]]) -> pd.DataFrame:
-    """Merge each order by each published row; measure and save the merge after every model.
+    """Merge each order by each row of the table; measure and save the merge after every model.
 
     Args:
         suite, backbone: where the models are.
-        labels: rows of `published_rows`.
+        labels: rows of `all_rows`.
         orders: tasks in the order of merging.
 
     Returns:
@@ -30,12 +30,12 @@ def merge_distances(suite: Suite, backbone: str, labels: Sequence[str], orders: 
         (the mean of ‖τ‖ so far) and ``kept_bytes`` (the files of the saved merge).
 
     Raises:
-        KeyError: a label is not a published row.
+        KeyError: there is no such row.
     """
     rows = []
     for order in orders:
         for label in labels:
-            method, params = published_rows(len(order))[label]
+            method, params = all_rows(len(order))[label]
             merger = ContinualMerger(suite.base(backbone), method, **params)
             for step, task in enumerate(order, 1):
                 merger.add(suite.checkpoint(backbone, task), name=task)
@@ -58,20 +58,20 @@ def traces_of_arrivals(suite: Suite, backbone: str, labels: Sequence[str], order
 
     Args:
         suite, backbone: where the models are.
-        labels: rows of `published_rows`.
+        labels: rows of `all_rows`.
         order: tasks in the order of merging.
 
     Returns:
         A row per label, a column per place in the order, from 1 (the first to arrive).
 
     Raises:
-        KeyError: a label is not a published row.
+        KeyError: there is no such row.
     """
     models = [suite.checkpoint(backbone, task) for task in order]
     base = open_model(suite.base(backbone))
     found = {}
     for label in labels:
-        method, params = published_rows(len(order))[label]
+        method, params = all_rows(len(order))[label]
         merged = open_model(merge(suite.base(backbone), models, method=method, **params))
         sources = [merged, *map(open_model, models)]
         products = sum(

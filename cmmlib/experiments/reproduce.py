@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from ..paths import notebooks_dir, require_writable_cache, run_dir
 from ..suites import load_suite
-from .notebook_parameters import ALL_BACKBONES, FIGURES, FULL, ORDERS, QUICK, first_orders
+from .notebook_parameters import ALL_BACKBONES, FIGURES, FULL, QUICK, SEEDS, with_orders
+from .orders import ORDERS
 from .ray_connection import require_ray
 
 _PATHS = ("models_dir", "data_dir", "revisions")
@@ -31,7 +32,7 @@ def reproduce(
     backbones: Sequence[str] = (),
     quick: bool = False,
     everything: bool = False,
-    orders: int | None = None,
+    orders: int | str | None = None,
     out: str | Path = "figures",
     jobs: int | None = None,
     ray: str | None = None,
@@ -47,8 +48,9 @@ def reproduce(
         suite: its name.
         backbones: names; default: the first, or all for a suite in ``ALL_BACKBONES``.
         quick: run only a first table, of 8 tasks and 3 orders, by default on the first backbone.
-        everything: run all backbones, and on the first the other figures and the fair baselines too.
-        orders: how many of the ten orders, from the first on; default: all.
+        everything: run all backbones with every row of the table, and on the first the other figures and the fair baselines.
+        orders: how many of the ten orders, from the first on, or the paper whose orders are taken
+            (`cmmlib.experiments.orders.ORDERS`); default: all ten of DOP's.
         out: folder of the results, with a folder for each backbone (`cmmlib.paths.run_dir`).
         jobs, ray, device: see `cmmlib.experiments.grid.run_grid`.
         check: whether to compare with the committed reference run.
@@ -63,8 +65,8 @@ def reproduce(
         raise ValueError(f"--jobs: expected at least 1, got {jobs}")
     if ray is not None:
         require_ray()
-    if orders is not None and not 1 <= orders <= len(ORDERS):
-        raise ValueError(f"--orders: expected 1 to {len(ORDERS)}, got {orders}")
+    if orders is not None and orders not in (*ORDERS, *range(1, len(SEEDS) + 1)):
+        raise ValueError(f"--orders: expected 1 to {len(SEEDS)}, or one of {', '.join(ORDERS)}; got {orders}")
     options = dict(suite_options or {})
     for key in _PATHS:
         if key in options:  # the notebooks run in another folder
@@ -83,13 +85,13 @@ def reproduce(
         folder = Path(out).absolute() / run_dir(f"{loaded.name}-quick" if quick else loaded.name, backbone)
         (folder / "notebooks").mkdir(parents=True, exist_ok=True)
         common: dict[str, Any] = {"suite": loaded.name, "suite_options": options, "backbone": backbone, "out": str(folder)}
-        common |= {"jobs": jobs, "ray": ray, "device": device, "check": check}
+        common |= {"every_row": everything, "jobs": jobs, "ray": ray, "device": device, "check": check}
         figures = FIGURES if everything and backbone == chosen[0] else {}
         for name, parameters in (QUICK if quick else FULL[loaded.name] | figures).items():
             source, target = notebooks_dir() / f"{name}.ipynb", folder / "notebooks" / f"{name}.ipynb"
             known = parameters_of(source)
             mine = {key: value for key, value in common.items() if key in known}
-            run_notebook(source, target, first_orders(parameters, orders) | mine)
+            run_notebook(source, target, with_orders(parameters, orders) | mine)
         found.append(Reproduced(loaded.name, backbone, folder, (folder / "main_table.md").read_text("utf-8")))
     return found
 

@@ -12,7 +12,8 @@ from cmmlib.experiments.notebook_parameters import FIGURES, FULL, QUICK
     [
         (["reproduce", "--suite", "nosuch"], "known"),
         (["reproduce", "--jobs", "0"], "--jobs"),
-        (["reproduce", "--orders", "11"], "--orders: expected 1 to 10"),
+        (["reproduce", "--orders", "11"], "--orders: expected 1 to 10, or one of dop, mingle; got 11"),
+        (["reproduce", "--orders", "opcm"], "got opcm"),
         (["reproduce", "--backbone", "ViT-H/14"], "suite mini has ViT-mini"),
         (["reproduce", "--limit", "0"], "limit is 0"),
         (["reproduce", "--precision", "half"], "float32, bfloat16"),
