@@ -133,8 +133,13 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
     add("--backbone", action="append", metavar="NAME", help=backbone)
     add("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
     add("--all", action="store_true", help=everything)
-    add("--orders", type=_orders, metavar="N|NAME", help="only the first N of the ten orders, or a paper's: dop, mingle")
-    add("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
+    rows = "rows, by label or by a method's name: OPCM kronecker path/to/file.py:function"
+    seeds = "of the orders, as 40 41, or a paper's: dop, mingle (default: dop)"
+    add("--methods", nargs="+", metavar="NAME", help=rows)
+    add("--tasks", nargs="+", type=int, metavar="N", help="numbers of tasks (default: 8 14 20, with --quick 8)")
+    add("--seeds", nargs="+", metavar="SEED|NAME", help=seeds)
+    add("--orders", type=int, metavar="N", help="only the first N of the ten orders")
+    add("--out", type=Path, help="folder of the results (default: figures, in the clone if there is one)")
     add("--jobs", type=int, metavar="N", help=jobs)
     add("--ray", nargs="?", const="local", metavar="ADDRESS", help=ray)
     add("--device", help="where to merge and score (default: cuda if there is a device, else cpu)")
@@ -144,10 +149,6 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
     add("--models-dir", metavar="DIR", help="clip: models in DIR/<owner>/<name> instead of the hub's")
     add("--data-dir", metavar="DIR", help="clip: data sets in DIR/<owner>/<name> instead of the hub's")
     add("--revisions", metavar="FILE", help="clip: the revisions of another run, from its sources.csv")
-
-
-def _orders(text: str) -> int | str:
-    return int(text) if text.isdigit() else text
 
 
 def _report(parser: argparse.ArgumentParser) -> None:

@@ -75,9 +75,9 @@ def named_rows(names: Iterable[str], num_tasks: int) -> Rows:
     """The rows of these names, in their order.
 
     Args:
-        names: labels of `all_rows`; or names of methods, also of one's own as ``path/to/file.py:function``.  A method has the
-            table's hyper-parameters, by the row that has its defaults where several have the method.  One that is not in
-            the table has its defaults, and its function's name for a label.
+        names: labels of `all_rows`; or names of methods, also of one's own as ``path/to/file.py:function``.  A method stands
+            for its row of the table, the one with its defaults where there are several.  One that has no row is called as
+            its function is, and has its defaults.
 
     Raises:
         ValueError: an unknown name, or two rows of one label.
