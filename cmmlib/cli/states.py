@@ -37,7 +37,12 @@ def add(arguments: argparse.Namespace) -> Result:
     tune_memory()
     with _apply_step(arguments) as apply_step:
         merger = ContinualMerger.load(
-            arguments.state, base=arguments.base, progress=True, apply_step=apply_step, memory=arguments.memory
+            arguments.state,
+            base=arguments.base,
+            method=arguments.method,
+            progress=True,
+            apply_step=apply_step,
+            memory=arguments.memory,
         )
         merger.add(arguments.model, arguments.name, revision=arguments.revision, allow_repeat=arguments.allow_repeat)
     return _described(arguments.state)["models"][-1] | {"number": len(merger)}
@@ -55,7 +60,7 @@ def export(arguments: argparse.Namespace) -> Result:
 
     require_empty(arguments.out)
     tune_memory()
-    merger = ContinualMerger.load(arguments.state, base=arguments.base, progress=True)
+    merger = ContinualMerger.load(arguments.state, base=arguments.base, method=arguments.method, progress=True)
     folder = merger.export(arguments.out, **_written(arguments))
     return _exported(merger.recipe, merger.standing, folder)
 

@@ -16,23 +16,18 @@ from ..analysis.runs import RUN
 from ..suites.suite import Suite
 from .frames import accuracies
 from .grid import run_grid
-from .rows import Rows
+from .rows import Rows, all_rows
 from .runs import plan
 from .store import Results
 
 WUDI, KRONECKER = "WUDI", "Kronecker"
 
 MAIN: Rows = {
-    KRONECKER: ("kronecker", {}),
-    WUDI: ("wudi", {"pull": "zero"}),
-    "ACTMat": ("actmat", {}),
-    "DOP-all (v)": ("dop_all", {"svd_proj_space": "v"}),
-    "DOP-all (u)": ("dop_all", {"svd_proj_space": "u"}),
-    "TSV-M (r/10)": ("tsv_m", {"share": 0.1}),
-    "Iso-C": ("iso_c", {}),
-    "NUFILT": ("nufilt", {}),
-    "OPCM": ("opcm", {}),
-    "Weight average": ("weight_average", {}),
+    label: all_rows(8)[label]  # of none of these does it depend on the number of tasks
+    for label in (
+        *(KRONECKER, WUDI, "ACTMat", "DOP-all (v)", "DOP-all (u)", "TSV-M (r/10)", "Iso-C"),
+        *("NUFILT", "OPCM", "Weight average"),
+    )
 }
 """One row per method."""
 
