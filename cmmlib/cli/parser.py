@@ -72,6 +72,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="its name in the history (default: the name of its file or folder)")
     parser.add_argument("--revision", help="commit, branch or tag of a hub id")
     parser.add_argument("--base", help="where the base is now, if it has moved")
+    parser.add_argument("--method", metavar="FILE:FUNCTION", help="the state's method, where that is code of your own")
     parser.add_argument("--allow-repeat", action="store_true", help="merge a model again that has been merged before")
     _work_arguments(parser)
 
@@ -84,6 +85,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("state", type=Path, metavar="STATE")
     parser.add_argument("out", type=Path, metavar="OUT", help="a new folder")
     parser.add_argument("--base", help="where the base is now, if it has moved")
+    parser.add_argument("--method", metavar="FILE:FUNCTION", help="the state's method, where that is code of your own")
     _output_arguments(parser)
 
 
@@ -99,7 +101,7 @@ def _merge(parser: argparse.ArgumentParser) -> None:
 def _method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", required=True, help="the pretrained model: a folder, a .safetensors file or a hub id")
     parser.add_argument("--revision", help="commit, branch or tag of a hub id given as base")
-    parser.add_argument("--method", default="opcm", help="name of the method (default: opcm)")
+    parser.add_argument("--method", default="opcm", help="one of `cmm methods`, or path/to/file.py:function (default: opcm)")
     parser.add_argument("--set", action="append", default=[], metavar="P=VALUE", help="a parameter of the method")
     parser.add_argument("--linear", action="append", metavar="PATTERN", help="names of linear weights")
     parser.add_argument(
@@ -131,8 +133,13 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
     add("--backbone", action="append", metavar="NAME", help=backbone)
     add("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
     add("--all", action="store_true", help=everything)
-    add("--orders", type=_orders, metavar="N|NAME", help="only the first N of the ten orders, or a paper's: dop, mingle")
-    add("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
+    rows = "rows, by label or by a method's name: OPCM kronecker path/to/file.py:function"
+    seeds = "of the orders, as 40 41, or a paper's: dop, mingle (default: dop)"
+    add("--methods", nargs="+", metavar="NAME", help=rows)
+    add("--tasks", nargs="+", type=int, metavar="N", help="numbers of tasks (default: 8 14 20, with --quick 8)")
+    add("--seeds", nargs="+", metavar="SEED|NAME", help=seeds)
+    add("--orders", type=int, metavar="N", help="only the first N of the ten orders")
+    add("--out", type=Path, help="folder of the results (default: figures, in the clone if there is one)")
     add("--jobs", type=int, metavar="N", help=jobs)
     add("--ray", nargs="?", const="local", metavar="ADDRESS", help=ray)
     add("--device", help="where to merge and score (default: cuda if there is a device, else cpu)")
@@ -142,10 +149,6 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
     add("--models-dir", metavar="DIR", help="clip: models in DIR/<owner>/<name> instead of the hub's")
     add("--data-dir", metavar="DIR", help="clip: data sets in DIR/<owner>/<name> instead of the hub's")
     add("--revisions", metavar="FILE", help="clip: the revisions of another run, from its sources.csv")
-
-
-def _orders(text: str) -> int | str:
-    return int(text) if text.isdigit() else text
 
 
 def _report(parser: argparse.ArgumentParser) -> None:

@@ -30,6 +30,9 @@ def reproduce(arguments: argparse.Namespace) -> str:
         backbones=arguments.backbone or (),
         quick=arguments.quick,
         everything=arguments.all,
+        methods=arguments.methods,
+        tasks=arguments.tasks,
+        seeds=_seeds(arguments.seeds),
         orders=arguments.orders,
         out=arguments.out,
         jobs=arguments.jobs,
@@ -47,6 +50,17 @@ def reproduce(arguments: argparse.Namespace) -> str:
             f"{cache_dir()}",
         ]
     )
+
+
+def _seeds(given: list[str] | None) -> list[int] | str | None:
+    """Seeds as they were typed, or the name of a paper's."""
+    if given is None:
+        return None
+    if len(given) == 1 and not given[0].isdigit():
+        return given[0]
+    if not all(seed.isdigit() for seed in given):
+        raise ValueError(f"--seeds {' '.join(given)}: expected whole numbers, or one name")
+    return [int(seed) for seed in given]
 
 
 def report(arguments: argparse.Namespace) -> str:

@@ -34,11 +34,16 @@ def add(arguments: argparse.Namespace) -> Result:
     from ..merging.merger import ContinualMerger
     from .freed_memory import tune_memory
 
+    tune_memory()
     with _apply_step(arguments) as apply_step:
         merger = ContinualMerger.load(
-            arguments.state, base=arguments.base, progress=True, apply_step=apply_step, memory=arguments.memory
+            arguments.state,
+            base=arguments.base,
+            method=arguments.method,
+            progress=True,
+            apply_step=apply_step,
+            memory=arguments.memory,
         )
-        tune_memory(merger.method)
         merger.add(arguments.model, arguments.name, revision=arguments.revision, allow_repeat=arguments.allow_repeat)
     return _described(arguments.state)["models"][-1] | {"number": len(merger)}
 
@@ -54,8 +59,8 @@ def export(arguments: argparse.Namespace) -> Result:
     from .freed_memory import tune_memory
 
     require_empty(arguments.out)
-    merger = ContinualMerger.load(arguments.state, base=arguments.base, progress=True)
-    tune_memory(merger.method)
+    tune_memory()
+    merger = ContinualMerger.load(arguments.state, base=arguments.base, method=arguments.method, progress=True)
     folder = merger.export(arguments.out, **_written(arguments))
     return _exported(merger.recipe, merger.standing, folder)
 
@@ -63,11 +68,10 @@ def export(arguments: argparse.Namespace) -> Result:
 def merge(arguments: argparse.Namespace) -> Result:
     """Merge models and write the result, without keeping a state."""
     from ..merging.merge import merge_to
-    from ..methods import get_method
     from .freed_memory import tune_memory
 
     require_empty(arguments.out)
-    tune_memory(get_method(arguments.method))
+    tune_memory()
     with _apply_step(arguments) as apply_step:
         run = merge_to(
             arguments.out,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .rows import DEFAULT_ROWS as DEFAULT_ROWS
     from .rows import all_rows as all_rows
     from .rows import label_of as label_of
+    from .rows import named_rows as named_rows
     from .rows import table_rows as table_rows
     from .runs import Run as Run
     from .runs import plan as plan
@@ -65,7 +66,7 @@ _HOMES = {
     "parameter_check": "check_parameters",
     "ray_layers": "RayLayers",
     "report": "write_report",
-    "rows": "DEFAULT_ROWS all_rows label_of table_rows",
+    "rows": "DEFAULT_ROWS all_rows label_of named_rows table_rows",
     "runs": "Run plan plan_table",
     "sequence": "run_references run_sequence",
     "store": "Results",

@@ -69,26 +69,42 @@ QUICK: Parameters = {
 """What ``--quick`` runs instead."""
 
 
-def with_orders(parameters: dict[str, Any], orders: int | str | None) -> dict[str, Any]:
-    """A notebook's parameters with fewer orders, or those of another paper.
+def adapted(
+    parameters: dict[str, Any],
+    *,
+    tasks: Sequence[int] | None = None,
+    seeds: Sequence[int] | str | None = None,
+    orders: int | None = None,
+) -> dict[str, Any]:
+    """A notebook's parameters for some numbers of tasks and some orders.
 
-    Parameters whose names end in "seeds" hold a list, or a list per number of tasks.
+    Parameters whose names end in "seeds" hold a list, or a list per number of tasks.  Those of the orders that
+    hyper-parameters are chosen on stay as they are.
 
     Args:
-        orders: a number, for at most as many seeds in each list; the name of a paper (`cmmlib.experiments.orders.ORDERS`),
-            for its seeds in place of ours, one by one; None for the parameters as they are.
+        tasks: numbers of tasks in place of a list of them.
+        seeds: of the orders, in place of ours: all of them for ``seeds``, and the first ones where the notebook has fewer
+            than ten; the name of a paper (`cmmlib.experiments.orders.ORDERS`), for its seeds one by one.
+        orders: at most as many seeds in each list; None for all.
     """
-    if orders is None:
-        return parameters
 
-    def chosen(seeds: Sequence[int]) -> list[int]:
-        if isinstance(orders, int):
-            return list(seeds[:orders])
-        other = dict(zip(SEEDS, ORDERS[orders], strict=True))
-        return [other.get(seed, seed) for seed in seeds]
+    def chosen(given: Sequence[int], fewer: bool) -> list[int]:
+        if isinstance(seeds, str):
+            other = dict(zip(SEEDS, ORDERS[seeds], strict=True))
+            given = [other.get(seed, seed) for seed in given]
+        elif seeds is not None:
+            given = seeds[: len(given)] if fewer and len(given) < len(SEEDS) else seeds
+        return list(given[:orders])
 
-    cut = dict(parameters)
+    new = dict(parameters)
     for key, given in parameters.items():
-        if key.endswith("seeds"):
-            cut[key] = {n: chosen(seeds) for n, seeds in given.items()} if isinstance(given, dict) else chosen(given)
-    return cut
+        if key in ("num_tasks", "lambda_tasks") and tasks is not None:
+            new[key] = list(tasks)
+        elif key == "tuning_seeds":
+            new[key] = list(given[:orders])
+        elif key.endswith("seeds") and isinstance(given, dict):
+            numbers = given if tasks is None else {str(n): given[str(n) if str(n) in given else "20"] for n in tasks}
+            new[key] = {number: chosen(part, True) for number, part in numbers.items()}
+        elif key.endswith("seeds"):
+            new[key] = chosen(given, key != "seeds")
+    return new

@@ -13,11 +13,11 @@ from collections.abc import Collection, Mapping, MutableMapping
 from numbers import Integral, Real
 from typing import Any
 
-from ..methods import method_names
+from ..methods import get_method
 from ..suites import load_suite
 from ..suites.loading import SUITES
 from .orders import ORDERS, order_seeds
-from .rows import all_rows
+from .rows import named_rows
 
 EXAMPLES: dict[str, Any] = {
     "suite": "mini",
@@ -105,8 +105,8 @@ _SWEEPS = "opcm_alphas lambda_tasks dop_alphas spaces svd_epsilons steps ema_bet
 NOTEBOOKS = {
     "00_quickstart": "suite num_tasks method install_from",
     "01_merge_sequence": f"{_SUITE} method method_params num_tasks seed out check",
-    "02_main_table": f"{_SUITE} num_tasks seeds adam_seeds spread every_row rows {_GRID}",
-    "03_accuracy_curves": f"{_SUITE} seeds adam_seeds rows {_GRID}",
+    "02_main_table": f"{_SUITE} num_tasks seeds adam_seeds spread every_row methods rows {_GRID}",
+    "03_accuracy_curves": f"{_SUITE} seeds adam_seeds methods rows {_GRID}",
     "04_pareto_front": f"{_SUITE} num_tasks seed alphas probe_images out",
     "05_all_at_once": f"{_SUITE} more_backbones vary_all num_tasks seeds references {_JUDGEMENT} {_GRID}",
     "06_geometry": f"{_SUITE} num_tasks seeds alpha methods out check",
@@ -114,7 +114,7 @@ NOTEBOOKS = {
     "08_method_zoo": "seed m n num_models",
     "09_clip_suite": "suite suite_options num_tasks seeds images_per_second sustained_tflops measure check",
     "10_fair_baselines": f"{_SUITE} num_tasks seeds tuning_seeds scaling_factors compare_rows {_GRID}",
-    "11_second_seed": f"suite_options backbone num_tasks seeds adam_seeds every_row zoo {_GRID}",
+    "11_second_seed": f"suite_options backbone num_tasks seeds adam_seeds every_row methods zoo {_GRID}",
 }
 """Notebook → its parameters."""
 
@@ -151,8 +151,7 @@ def check_parameters(values: MutableMapping[str, Any], notebook: str) -> None:
         if not _alike(values[name], examples[name]):
             raise _refused(name, f"expected {_in_words(examples[name])}, got {reprlib.repr(values[name])}", examples[name])
     suite = values["suite"] if "suite" in names else "mini"
-    choices: dict[str, Collection[str]] = {"suite": SUITES, "method": method_names(), "spread": ("std", "interval")}
-    choices |= dict.fromkeys(("methods", "order_rows", "compare_rows"), all_rows(8))
+    choices: dict[str, Collection[str]] = {"suite": SUITES, "spread": ("std", "interval")}
     if suite in SUITES and {"backbone", "more_backbones", "measure"} & {*names}:
         choices |= dict.fromkeys(
             ("backbone", "more_backbones", "measure"), load_suite(suite, **values["suite_options"]).backbones
@@ -161,6 +160,14 @@ def check_parameters(values: MutableMapping[str, Any], notebook: str) -> None:
         given = values[name] if isinstance(values[name], list | tuple) else [values[name]]
         if name in choices and (unknown := [one for one in given if one not in choices[name]]):
             raise _refused(name, f"{unknown[0]!r} is unknown, known are {', '.join(choices[name])}", examples[name])
+    for name in names:
+        try:
+            if name in ("methods", "order_rows", "compare_rows"):
+                named_rows(values[name], 8)
+            elif name == "method":
+                get_method(values[name])
+        except (ValueError, FileNotFoundError) as error:
+            raise _refused(name, str(error), examples[name]) from error
 
 
 def _seeds(given: Any) -> Any:

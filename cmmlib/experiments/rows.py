@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..methods import get_method
@@ -49,15 +49,61 @@ def all_rows(num_tasks: int) -> Rows:
     }
 
 
-def table_rows(num_tasks: int, every_row: bool = False, more: Mapping[str, Sequence[Any]] | None = None) -> Rows:
-    """The rows of a table: `DEFAULT_ROWS` or all, and a user's own below them.
+def table_rows(
+    num_tasks: int,
+    every_row: bool = False,
+    more: Mapping[str, Sequence[Any]] | None = None,
+    methods: Iterable[str] | None = None,
+) -> Rows:
+    """The rows of a table: `DEFAULT_ROWS`, all, or those that are named, and a user's own below them.
 
     Args:
         more: label → [method, hyper-parameters]; a known label replaces that row.
+        methods: see `named_rows`; where they are given, ``every_row`` does not count.
+
+    Raises:
+        ValueError, FileNotFoundError: as in `named_rows`.
     """
     rows = all_rows(num_tasks)
     own: Rows = {label: (method, params) for label, (method, params) in (more or {}).items()}
+    if methods is not None:
+        return named_rows(methods, num_tasks) | own
     return (rows if every_row else {label: rows[label] for label in DEFAULT_ROWS}) | own
+
+
+def named_rows(names: Iterable[str], num_tasks: int) -> Rows:
+    """The rows of these names, in their order.
+
+    Args:
+        names: labels of `all_rows`; or names of methods, also of one's own as ``path/to/file.py:function``.  A method stands
+            for its row of the table, the one with its defaults where there are several.  One that has no row is called as
+            its function is, and has its defaults.
+
+    Raises:
+        ValueError: an unknown name, or two rows of one label.
+        FileNotFoundError: no such file.
+    """
+    table = all_rows(num_tasks)
+    found: Rows = {}
+    for name in names:
+        label = name if name in table else _row_of(name)
+        row = table.get(label, (name, {}))
+        if found.setdefault(label, row) != row:
+            raise ValueError(f"two rows would be called {label!r}; give one of them another label with rows")
+    return found
+
+
+def _row_of(name: str) -> str:
+    """The label of the row of a method, whatever the number of tasks."""
+    try:
+        method = get_method(name)
+    except ValueError as error:
+        unknown = str(error).startswith("unknown method")
+        raise ValueError(f"no row and {error}; rows are {', '.join(all_rows(8))}") if unknown else error from None
+    labels = [label for label, (row, _) in all_rows(8).items() if row == method.name]
+    if len(labels) == 1:
+        return labels[0]
+    return label_of(method.name, {}, 8) or method.name.rpartition(":")[2]
 
 
 def label_of(method: str, params: dict[str, Any], num_tasks: int) -> str | None:

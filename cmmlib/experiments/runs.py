@@ -61,9 +61,11 @@ def plan(rows: Rows, num_tasks: int, seeds: Iterable[int], **options: bool) -> l
     Raises:
         ValueError: a method or a parameter in ``rows`` is unknown.
     """
-    for method, params in rows.values():
-        get_method(method).resolve(params)
-    named = [(label, method, params) for label, (method, params) in rows.items()]
+    named = []
+    for label, (name, params) in rows.items():
+        method = get_method(name)
+        method.resolve(params)
+        named.append((label, method.name, params))  # of a file the full path, which other processes find too
     return [Run(label, m, num_tasks, seed, params, **options) for seed in seeds for label, m, params in named]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..analysis.tuning import CHOSEN
 from ..methods import get_method
-from .rows import all_rows
+from .rows import all_rows, named_rows
 from .runs import Run, plan
 from .sweeps import Sweep
 
@@ -52,7 +52,7 @@ def plan_chosen(
     Args:
         chosen: (label, number of tasks) → value.
         seeds: of the orders that are reported.
-        others: labels of rows that stay as they are published.
+        others: names of rows that stay as they are (`cmmlib.experiments.rows.named_rows`).
     """
     seeds, others, runs = list(seeds), list(others), []
     for number in dict.fromkeys(number for _, number in chosen):
@@ -61,5 +61,5 @@ def plan_chosen(
             method, params = rows[label]
             tuned = params | {parameter: chosen[label, number]}
             runs += plan({label: (method, params), label + CHOSEN: (method, tuned)}, number, seeds)
-        runs += plan({label: rows[label] for label in others}, number, seeds)
+        runs += plan(named_rows(others, number), number, seeds)
     return runs

@@ -12,7 +12,7 @@ from ..models.layers import Layer
 from ..models.source import Source
 from .arrival import Examined
 from .aside import aside_of
-from .parameter_step import Report, Step
+from .parameter_step import Report
 from .recipe import Recipe
 from .standing import Standing
 from .walk import Seen, Walk, Walked
@@ -38,15 +38,14 @@ class Gathered:
         self._base_squares: list[float] = []
         self._fixed: set[str] = set()
 
-    def walk(self, standing: Standing, step: Step | None, survey: Any = None) -> Walk:
-        """The walk whose results are taken; see `Walk`."""
+    def walk(self, standing: Standing, **how: Any) -> Walk:
+        """The walk whose results are taken; see `Walk` for the rest of its arguments."""
         on_the_way = self._recipe.hash_scheme == DIGESTS
         return Walk(
             self._recipe,
             standing,
             self._sources,
-            step,
-            survey,
+            **how,
             hash_models=self._hashing and on_the_way,
             hash_base=self._hash_base and on_the_way,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -18,10 +19,11 @@ from .arrival import Arrival, Examined
 from .gathered import Gathered
 from .history import over_layers, without_nan
 from .merged import merged_norm, scale_of
-from .parameter_step import BLOCK, accumulated_of, context_of, in_blocks
+from .parameter_step import context_of, in_blocks
 from .progress import Each
 from .recipe import Recipe
 from .standing import Standing
+from .walk import Walked
 
 Result = TypeVar("Result")
 
@@ -42,17 +44,13 @@ def merge_model(
     Raises:
         ValueError: NaN or infinity, a model equal to the base, or another base than the recorded one.
     """
-    sources, survey, examined = [arrival.source], None, None
-    make_survey = recipe.method.survey
-    if make_survey:  # which is to see no model that is refused
-        looked = Gathered(recipe, sources, hashing=recipe.hashing)
-        for walked in run_walks(recipe, looked.walk(standing, None), each("checking")):
-            looked.take(walked)
-        recipe, examined = looked.recipe(), looked.examined(0)
-        pairs = TaskVectorPairs(recipe, standing, arrival.source)
-        survey = make_survey(pairs, context_of(recipe, standing, len(standing.models) + 1), **recipe.params)
-    gathered = Gathered(recipe, sources, hashing=recipe.hashing and examined is None)
-    walk = gathered.walk(standing, step_of(recipe, apply), survey)
+    survey, examined = None, None
+    if recipe.method.survey:
+        pairs = TaskVectorPairs(recipe, standing, arrival.source, each)
+        survey = recipe.method.survey(pairs, context_of(recipe, standing, len(standing.models) + 1), **recipe.params)
+        recipe, examined = pairs.recipe, pairs.examined
+    gathered = Gathered(recipe, [arrival.source], hashing=recipe.hashing and examined is None)
+    walk = gathered.walk(standing, step=step_of(recipe, apply), survey=survey)
     for walked in run_walks(recipe, walk, each("merging"), apply):
         gathered.take(walked)
         for unit, value in walked.values.items():
@@ -104,10 +102,23 @@ def _with_merged_norm(standing: Standing, norm: float | None) -> Standing:
 
 
 class TaskVectorPairs:
-    """(accumulated tensor, task vector) of every parameter, for a survey; each iteration reads the model again."""
+    """(accumulated tensor, task vector) of every parameter, for a survey; each iteration reads the model again.
 
-    def __init__(self, recipe: Recipe, standing: Standing, source: Source):
-        self.recipe, self.standing, self.source = recipe, standing, source
+    The first that is made to its end checks the model as well.
+
+    Attributes:
+        entries: how many there are, of all parameters together.
+        recipe: with what the model has shown of the base.
+        examined: what was seen of the model; None before it has been checked.
+    """
+
+    def __init__(self, recipe: Recipe, standing: Standing, source: Source, each: Each):
+        self.recipe, self._standing, self._source, self._each = recipe, standing, source, each
+        self.examined: Examined | None = None
+
+    @property
+    def entries(self) -> int:
+        return sum(math.prod(self.recipe.base.shapes[key]) for key in self.recipe.kinds)
 
     def __iter__(self) -> Iterator[tuple[Value, Tensor]]:
         return self.map(lambda merged, task_vector: (merged, task_vector))
@@ -116,23 +127,31 @@ class TaskVectorPairs:
         """``function(accumulated, task_vector)`` of every parameter, in order, several side by side.
 
         To an elementwise method a parameter may come in pieces.
+
+        Raises:
+            ValueError: the model is refused; from the first iteration.
         """
 
-        def of(key: str) -> list[Result]:
-            return [function(*piece) for pair in self._pairs(key) for piece in self._pieces(*pair)]
+        def look(accumulated: Value, tau: Tensor) -> list[Result]:
+            return [function(*piece) for piece in self._pieces(accumulated, tau)]
 
-        for result in run_walks(self.recipe, of, keys=list(self.recipe.kinds)):
-            yield from result
+        recipe, unchecked = self.recipe, self.examined is None
+        gathered = Gathered(recipe, [self._source], hashing=unchecked and recipe.hashing)
+        walk = gathered.walk(self._standing, look=look)
+        keys, shown = (recipe.keys, self._each("checking")) if unchecked else (list(recipe.kinds), None)
+
+        def compact(key: str) -> Walked:
+            # copies, where the large tensors were: what was made beside those would keep the memory around it from use
+            walked = walk(key)._replace(base=None)
+            return walked._replace(looked=deepcopy(walked.looked))
+
+        for walked in run_walks(recipe, compact, shown, keys=keys):
+            gathered.take(walked)
+            yield from walked.looked
+        if unchecked:
+            self.recipe, self.examined = gathered.recipe(), gathered.examined(0)
 
     def _pieces(self, accumulated: Value, tau: Tensor) -> Iterable[tuple[Value, Tensor]]:
         if not self.recipe.method.elementwise or isinstance(accumulated, dict):
             return [(accumulated, tau)]
-        return zip(in_blocks(accumulated, 8 * BLOCK), in_blocks(tau, 8 * BLOCK), strict=True)
-
-    def _pairs(self, key: str) -> Iterator[tuple[Value, Tensor]]:
-        recipe = self.recipe
-        views = (recipe.views(key, model.read(key)) for model in (self.source, recipe.base))
-        for unit, new, old in zip(recipe.units[key], *views, strict=True):
-            tau = new - old
-            accumulated = accumulated_of(recipe, self.standing, unit)
-            yield (tau.new_zeros(tau.shape) if accumulated is None else accumulated), tau
+        return zip(in_blocks(accumulated), in_blocks(tau), strict=True)

@@ -102,7 +102,7 @@ class OnePass:
     def _at_once(self, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
         recipe, unknown = self.recipe, self._unknown()
         gathered = self._gathered()
-        walk = gathered.walk(Standing(), step_of(recipe, self._apply))
+        walk = gathered.walk(Standing(), step=step_of(recipe, self._apply))
 
         def finished(key: str) -> tuple[Walked, Tensor]:
             walked = walk(key)
@@ -121,7 +121,7 @@ class OnePass:
 
     def _scaled_at_the_end(self, kept: Draft, dtype: torch.dtype | None) -> Iterator[tuple[str, Tensor]]:
         gathered = self._gathered()
-        walk = gathered.walk(Standing(), step_of(self.recipe, self._apply))
+        walk = gathered.walk(Standing(), step=step_of(self.recipe, self._apply))
         for walked in run_walks(self.recipe, walk, self._each("merging"), self._apply):
             gathered.take(walked)
             for unit, value in walked.values.items():
@@ -150,10 +150,10 @@ class OnePass:
         if self._scratch is None:
             return InMemory()
         recipe = self.recipe
-        # two layers side by side gain more than a temporary file costs
-        in_flight = min(recipe.memory * 9 // 10, 2 * max(map(recipe.working_bytes, recipe.keys)))
+        # two of the largest layers side by side, and the small ones between them, gain more than a temporary file costs
+        in_flight = min(recipe.memory * 9 // 10, 9 * max(map(recipe.working_bytes, recipe.keys)) // 4)
         self.recipe = replace(recipe, memory=in_flight)
-        return Kept(recipe.memory - in_flight, self._scratch)
+        return Kept((recipe.memory - in_flight) * 3 // 4, self._scratch)  # the rest for gaps between what is freed
 
     def _conclude(self, gathered: Gathered) -> None:
         """What stands after all models, whose parameters have all walked."""

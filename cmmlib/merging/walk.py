@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -53,6 +53,7 @@ class Walked(NamedTuple):
         seen: of every model, in order.
         values: what is accumulated after the last, by unit; nothing for what stays the base's.
         fixed: the base holds infinite values there (a mask), and so do the models.
+        looked: what looking at it gave.
     """
 
     key: str
@@ -62,6 +63,11 @@ class Walked(NamedTuple):
     seen: tuple[Seen, ...]
     values: dict[str, Value]
     fixed: bool
+    looked: tuple[Any, ...] = ()
+
+
+Look = Callable[[Value, Tensor], Iterable[Any]]
+"""A function of what is accumulated (zeros before the first model) and of the task vector, of one layer."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,8 @@ class Walk:
     Attributes:
         recipe, standing: the merge, and what stands before the first of the models.
         sources: the models.
-        step: the step of a layer; None to look at the models only.
+        step: the step of a layer; None to change nothing.
+        look: looks at every layer that the method sees, before the step; for a single model.
         survey: what the method's survey returned, for a single model.
         hash_models, hash_base: which contents are hashed on the way.
     """
@@ -79,7 +86,8 @@ class Walk:
     recipe: Recipe
     standing: Standing
     sources: Sequence[Source]
-    step: Step | None
+    step: Step | None = None
+    look: Look | None = None
     survey: Any = None
     hash_models: bool = False
     hash_base: bool = False
@@ -95,9 +103,10 @@ class Walk:
         base = recipe.base.read(key)
         base_entry = entry_of(key, base) if self.hash_base else None
         w0 = recipe.computed(base)
-        units = recipe.units.get(key, []) if self.step else []
+        units = recipe.units.get(key, []) if self.step or (self.look and key in recipe.kinds) else []
         values: dict[str, Value | None] = {unit: accumulated_of(recipe, self.standing, unit) for unit in units}
         seen: list[Seen] = []
+        looked: list[Any] = []
         fixed = False
         for number, source in enumerate(self.sources):
             new = source.read(key)
@@ -109,13 +118,16 @@ class Walk:
                 fixed, total, values = True, 0.0, {}
             del new
             read, at = clock() - at, clock()
-            merged_square, reports = self._stepped(key, number, tau, w0, values) if values else (0.0, ())
+            if self.look and values:
+                for old, change in zip(values.values(), recipe.layers[key].views(tau), strict=True):
+                    looked += self.look(torch.zeros_like(change) if old is None else old, change)
+            merged_square, reports = self._stepped(key, number, tau, w0, values) if values and self.step else (0.0, ())
             stepped, at = clock() - at, clock()
             seen.append(Seen(total, merged_square, entry, reports, read, stepped))
         # for a plausibility check alone, so float32 will do
         base_norm = 0.0 if fixed else torch.linalg.vector_norm(w0).item()
-        done = {unit: value for unit, value in values.items() if value is not None}
-        return Walked(key, base, base_norm * base_norm, base_entry, tuple(seen), done, fixed)
+        done = {unit: value for unit, value in values.items() if value is not None and self.step}
+        return Walked(key, base, base_norm * base_norm, base_entry, tuple(seen), done, fixed, tuple(looked))
 
     def _stepped(
         self, key: str, number: int, tau: Tensor, w0: Tensor, values: dict[str, Value | None]

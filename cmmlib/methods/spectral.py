@@ -2,7 +2,7 @@
 
 Where things run. Every tensor stays on the device of the parameter that it belongs to. Factorisations and the products
 that they need are in float64 there; GPUs on which float64 is slow have no other route. Only scalars (ranks, losses,
-weights; five per step of DOP's Adam) and the histograms of TIES move to the CPU, at one synchronisation each. On the CPU
+weights; five per step of DOP's Adam) and what TIES counts move to the CPU, at one synchronisation each. On the CPU
 layers are merged side by side (`cmmlib.threads`), on a GPU one after the other. None of this has been measured, or even
 run, on CUDA.
 """

@@ -77,10 +77,10 @@ def test_other_spellings_of_the_right_form_pass(notebook, given):
         ("02_main_table", "every_row", 1, "every_row: expected true or false, got 1"),
         ("03_accuracy_curves", "seeds", [40], "seeds: expected a mapping to lists of whole numbers"),
         ("06_geometry", "alpha", "0.5", "alpha: expected a number"),
-        ("01_merge_sequence", "method", "opmc", "method: 'opmc' is unknown, known are .*opcm"),
+        ("01_merge_sequence", "method", "opmc", "method: unknown method 'opmc'; known are .*opcm"),
         ("01_merge_sequence", "backbone", "ViT-H/14", "backbone: 'ViT-H/14' is unknown, known are ViT-mini/12"),
         ("02_main_table", "suite", "minni", "suite: 'minni' is unknown, known are mini, clip"),
-        ("07_sweeps", "order_rows", ["opcm"], "order_rows: 'opcm' is unknown, known are .*OPCM"),
+        ("07_sweeps", "order_rows", ["OPMC"], "order_rows: no row and unknown method 'OPMC'; known are .*rows are .*OPCM"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_the_right_form(notebook, name, value, message):

@@ -82,7 +82,7 @@ def test_all_rows_come_with_everything_and_another_papers_orders_by_its_name(tmp
         (target.parent.parent / "main_table.md").write_text("the table")
 
     monkeypatch.setattr(module, "run_notebook", pretend)
-    reproduce(everything=True, orders="mingle", out=tmp_path)
+    reproduce(everything=True, seeds="mingle", out=tmp_path)
     assert [parameters["every_row"] for parameters in seen["02_main_table"]] == [True] * 3
     assert all(parameters["seeds"] == list(range(42, 52)) for parameters in seen["02_main_table"])
     assert "every_row" not in seen["03_accuracy_curves"][0] and len(seen["07_sweeps"]) == 1

@@ -165,9 +165,13 @@ def test_a_survey_and_the_promise_exclude_each_other():
         cmmlib.method(name="both", separable=True, survey=lambda pairs, ctx: None)(lambda merged, task_vector, ctx: merged)
 
 
-def test_a_layer_larger_than_the_memory_is_said():
-    with pytest.warns(UserWarning, match=r"'dop' may take \d+ MiB for '.*' alone, more than memory=0 MiB"):
-        ContinualMerger(BASE, "dop", memory=1)
+def test_a_layer_larger_than_the_memory_is_said(tmp_path: Path):
+    said = r"'dop' may take \d+ MiB for '.*' alone, more than memory=0 MiB"
+    with pytest.warns(UserWarning, match=said):
+        merger = ContinualMerger(BASE, "dop", memory=1)
+    merger.save(tmp_path / "state")
+    with pytest.warns(UserWarning, match=said):
+        ContinualMerger.load(tmp_path / "state", base=BASE, memory=1)
     with pytest.raises(ValueError, match="memory: expected a number of bytes, at least 1, got 0"):
         ContinualMerger(BASE, "dop", memory=0)
 

@@ -35,6 +35,8 @@ def surveyed(step: ParameterStep, inputs: Inputs) -> Inputs:
         return inputs
 
     class Pairs:
+        entries = accumulated.numel()
+
         def map(self, function: Callable) -> list:
             return [function(accumulated, inputs.task_vector)]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cmmlib import ContinualMerger
-from cmmlib.methods import ties
+from cmmlib.methods import Context, ties
 
 from ..helpers.layers import f64, merge_task_vectors, randn
 
@@ -72,6 +72,7 @@ class Twice:
 
     def __init__(self, vectors: Sequence[Tensor]):
         self.vectors = vectors
+        self.entries = sum(vector.numel() for vector in vectors)
 
     def map(self, function: Callable[[Tensor, Tensor], Any]) -> Iterator[Any]:
         return (function(vector, -vector) for vector in self.vectors)
@@ -80,21 +81,63 @@ class Twice:
 @given(
     st.lists(st.lists(st.sampled_from([0.0, -0.0, 1.0, -1.0, 1.5, 1e-40, -3e38, 0.1]), max_size=6), min_size=1, max_size=4),
     st.sampled_from([torch.float32, f64]),
+    st.sampled_from([3, 1 << 20]),
     st.data(),
 )
-def test_kth_magnitude_is_that_of_the_sorted_vector(lists: list[list[float]], dtype: torch.dtype, data: st.DataObject):
+def test_kth_magnitude_is_that_of_the_sorted_vector(
+    lists: list[list[float]], dtype: torch.dtype, sample: int, data: st.DataObject
+):
     vectors = [torch.tensor(values, dtype=dtype) for values in lists]
     whole = torch.cat(vectors).abs().sort().values
     if len(whole):
         share = data.draw(st.floats(0, 1))
         k = max(len(whole) - int(len(whole) * share), 1)
-        assert ties.kth_magnitudes(Twice(vectors), share) == (whole[k - 1].item(),) * 2
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ties, "_SAMPLE", sample)
+            assert ties.survey_magnitudes(Twice(vectors), share)[:2] == (whole[k - 1],) * 2
 
 
+@pytest.mark.parametrize("sample", [200, 1 << 20])
 @pytest.mark.parametrize("dtype", [torch.float32, f64])
-def test_kth_magnitude_of_many_close_values(dtype: torch.dtype):
+def test_kth_magnitude_of_many_close_values(dtype: torch.dtype, sample: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ties, "_SAMPLE", sample)
     values = (1 + randn(20000, seed=0) * 1e-6).to(dtype)
     whole = values.abs().sort().values
     for k in (1, 2, 9999, 16000, 20000):
         share = (20000 - k + 0.5) / 20000
-        assert ties.kth_magnitudes(Twice(values.split(3000)), share) == (whole[k - 1].item(),) * 2
+        assert ties.survey_magnitudes(Twice(values.split(3000)), share)[:2] == (whole[k - 1],) * 2
+
+
+def test_kth_magnitude_of_which_the_sample_knows_nothing(monkeypatch: pytest.MonkeyPatch):
+    """Half of all entries are zero but for those that the sample takes; the interval has to grow."""
+    monkeypatch.setattr(ties, "_SAMPLE", 1000)
+    values = torch.where(
+        torch.arange(100_000) % 101 == 0, randn(100_000, seed=1).float() + 10, randn(100_000, seed=2).float()
+    )
+    values[50_000:][torch.arange(50_000) % 101 != 49] = 0
+    passes = Twice([values])
+    calls = []
+    passes.map = lambda function: calls.append(1) or Twice.map(passes, function)  # type: ignore[method-assign]
+    whole = values.abs().sort().values
+    assert ties.survey_magnitudes(passes, 0.2)[:2] == (whole[80_000 - 1],) * 2
+    assert len(calls) > 2
+
+
+def test_the_majority_is_counted_only_where_entries_cancel():
+    def survey(merged: Tensor, tau: Tensor) -> tuple[float, int]:
+        calls = []
+
+        class Pairs:
+            entries = len(merged)
+
+            def map(self, function: Callable[[Tensor, Tensor], Any]) -> list[Any]:
+                calls.append(1)
+                return [function(merged, tau)]
+
+        found = ties._whole_model(Pairs(), Context(2), threshold=100)
+        assert found is not None
+        return found.majority, len(calls)
+
+    merged = torch.tensor([1.0, 0.0, -3.0, 2.0])
+    assert survey(merged, torch.tensor([1.0, 0.0, -3.0, 2.0])) == (0, 2)
+    assert survey(merged, torch.tensor([-1.0, 0.0, -3.0, -4.0])) == (-1, 3)
