@@ -49,7 +49,7 @@ def _state(result: dict[str, Any]) -> str:
     ]
     if result.get("composition"):
         lines.insert(3, f"layers  {composed(result['composition'])}")
-    if left_out := sum(model.get("left_out", 0) for model in result["models"]):
+    if left_out := sum(model["left_out"] for model in result["models"]):
         lines.append(f"        {left_out} tensors of the models left out")
     unknown = sum(not model["hash"] for model in result["models"])
     if unknown:
@@ -57,6 +57,13 @@ def _state(result: dict[str, Any]) -> str:
     if result["models"]:
         header = ("", "name", "‖τ‖", "‖merged‖", "seconds", "merged at", "content")
         lines += ["", *_table([header, *(_model(number, model) for number, model in enumerate(result["models"], 1))])]
+    said: dict[str, list[str]] = {}  # the same sentence often holds for every model
+    for number, model in enumerate(result["models"], 1):
+        for sentence in model["aside"]:
+            said.setdefault(sentence, []).append(str(number))
+    if said:
+        lines += ["", "beside the weights that are merged"]
+        lines += [f"  {', '.join(numbers)}: {_printable(sentence)}" for sentence, numbers in said.items()]
     return "\n".join(lines)
 
 
