@@ -144,7 +144,7 @@ def test_its_source_travels(tmp_path: Path):
     (tmp_path / "another_neighbour.py").write_text("def half():\n    return 0.5\n")
     text = "import another_neighbour\n" + FADING.replace("+ fade", "+ another_neighbour.half()")
     method = get_method(write_fading(tmp_path, text=text))
-    ray = pytest.importorskip("ray")
+    ray = pytest.importorskip("ray", reason="Ray is missing; to have it: pip install -e '.[ray]'")
     from cmmlib.experiments.ray_connection import send_along
 
     send_along(ray, [method])
