@@ -31,6 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
         ("status", "what has been merged so far", _status, True),
         ("export", "write the merged model as a folder that from_pretrained opens", _export, True),
         ("merge", "merge models in one go: start, add …, export", _merge, True),
+        ("methods", "the merge methods: hyper-parameters, defaults, papers and what they keep", _methods, True),
         ("reproduce", "run the notebooks with papermill and leave the table and the curves", _reproduce, False),
         ("report", "one HTML file of what `reproduce` left, to send to a colleague", _report, False),
     ):
@@ -123,6 +124,10 @@ def _work_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ray", default="local", metavar="ADDRESS", help="their cluster (default: Ray on this machine)")
 
 
+def _methods(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these; one of your own: path/to/file.py:function")
+
+
 def _reproduce(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     backbone = "of the suite; may be repeated (default: mini's first, all of clip's)"
@@ -143,6 +148,11 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
     add("--jobs", type=int, metavar="N", help=jobs)
     add("--ray", nargs="?", const="local", metavar="ADDRESS", help=ray)
     add("--device", help="where to merge and score (default: cuda if there is a device, else cpu)")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="say what would run, what is done, how long it takes, what is written and fetched",
+    )
     add("--no-check", action="store_true", help="do not compare with the committed reference run")
     add("--limit", type=int, metavar="N", help="score at most N images per task, for a quick look")
     add("--precision", help="of scoring images: float32 (default) or bfloat16")

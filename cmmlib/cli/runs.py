@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import time
+from typing import Any
 
 from ..paths import cache_dir
 
@@ -16,31 +17,35 @@ def reproduce(arguments: argparse.Namespace) -> str:
     Raises:
         ValueError, FileNotFoundError: see `cmmlib.experiments.reproduce.reproduce`.
     """
-    from ..experiments.reproduce import reproduce
+    from ..experiments.reproduce import planned_notebooks, reproduce
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    names = ("limit", "precision", "models_dir", "data_dir", "revisions")
+    chosen: dict[str, Any] = {
+        "backbones": arguments.backbone or (),
+        "quick": arguments.quick,
+        "everything": arguments.all,
+        "methods": arguments.methods,
+        "tasks": arguments.tasks,
+        "seeds": _seeds(arguments.seeds),
+        "orders": arguments.orders,
+        "out": arguments.out,
+        "jobs": arguments.jobs,
+        "ray": arguments.ray,
+        "device": arguments.device,
+        "check": not arguments.no_check,
+        "suite_options": {name: value for name in names if (value := getattr(arguments, name)) is not None},
+    }
+    if arguments.dry_run:
+        from ..experiments.forecast import forecast
+
+        return forecast(planned_notebooks(arguments.suite, **chosen))
     papermill_log = logging.getLogger("papermill")
     papermill_log.setLevel(logging.INFO)
     papermill_log.addFilter(lambda record: not str(record.msg).startswith(("Executing Cell", "Ending Cell")))
     os.environ.setdefault("TQDM_MININTERVAL", "5")  # seconds; by default tqdm would print ten lines a second
     start = time.monotonic()
-    names = ("limit", "precision", "models_dir", "data_dir", "revisions")
-    done = reproduce(
-        arguments.suite,
-        backbones=arguments.backbone or (),
-        quick=arguments.quick,
-        everything=arguments.all,
-        methods=arguments.methods,
-        tasks=arguments.tasks,
-        seeds=_seeds(arguments.seeds),
-        orders=arguments.orders,
-        out=arguments.out,
-        jobs=arguments.jobs,
-        ray=arguments.ray,
-        device=arguments.device,
-        check=not arguments.no_check,
-        suite_options={name: value for name in names if (value := getattr(arguments, name)) is not None},
-    )
+    done = reproduce(arguments.suite, **chosen)
     tables = [f"\n{run.suite}, {run.backbone}: {run.folder}\n\n{run.table}" for run in done]
     return "\n".join(
         [

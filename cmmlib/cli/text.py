@@ -11,6 +11,8 @@ from ..merging.state_json import composed
 
 def as_text(command: str, result: dict[str, Any]) -> str:
     """The text that a command prints for its result."""
+    if command == "methods":
+        return "\n\n".join(map(_method, result["methods"]))
     if command == "add":
         return f"merged model {result['number']}, {result['name']!r}: ‖τ‖ = {result['task_vector_norm']:.6g}"
     if command in ("export", "merge"):
@@ -21,6 +23,18 @@ def as_text(command: str, result: dict[str, Any]) -> str:
             f"method  {result['method']}({parameters})\nlayers  {composed(result['composition'])}\nmodels  {norms}"
         )
     return _state(result)
+
+
+def _method(method: dict[str, Any]) -> str:
+    defaults = method["parameters"]
+    parameters = [*method["needed"], *(f"{key}={json.dumps(value)}" for key, value in defaults.items())]
+    lines = [f"{method['name']}({', '.join(parameters)})"]
+    lines += [f"  {method[key]}" for key in ("what", "paper") if method[key]]
+    if kept := method["keeps"]:
+        square, wide = (f"{kept[shape]:.2g} times" for shape in ("square", "wide"))
+        sizes = f"{square} a linear weight" if square == wide else f"{square} a square weight, {wide} one four times as wide"
+        lines.append(f"  keeps {sizes}" + (f": {', '.join(kept['parts'])}" if kept["parts"] else ""))
+    return "\n".join(lines)
 
 
 def _state(result: dict[str, Any]) -> str:

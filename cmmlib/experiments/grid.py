@@ -87,6 +87,9 @@ def run_grid(
                             progress.done(*done.get())
                         for future in finished:
                             future.result()
+                except KeyboardInterrupt:
+                    print("interrupted; every score so far is kept: run the same once more, and it goes on from there")
+                    raise
                 finally:
                     results.keep_pace(suite.name, backbone, device, pace)
 

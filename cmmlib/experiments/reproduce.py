@@ -11,6 +11,7 @@ from ..methods import get_method
 from ..methods.finding import file_of
 from ..paths import figures_dir, notebooks_dir, require_writable_cache, run_dir
 from ..suites import load_suite
+from ..suites.suite import Suite
 from .notebook_parameters import ALL_BACKBONES, FIGURES, FULL, QUICK, SEEDS, adapted
 from .orders import ORDERS
 from .ray_connection import require_ray
@@ -29,7 +30,52 @@ class Reproduced(NamedTuple):
     table: str
 
 
-def reproduce(
+class Planned(NamedTuple):
+    """A notebook that will be run.
+
+    Attributes:
+        suite, backbone: what it is run on.
+        folder: of the backbone's results.
+        source: the notebook.
+        parameters: what is injected.
+    """
+
+    suite: Suite
+    backbone: str
+    folder: Path
+    source: Path
+    parameters: dict[str, Any]
+
+    @property
+    def target(self) -> Path:
+        """The executed notebook."""
+        return self.folder / "notebooks" / self.source.name
+
+
+def reproduce(suite: str = "mini", **chosen: Any) -> list[Reproduced]:
+    """Run the notebooks of a suite's table and curves on one backbone after the other.
+
+    Args:
+        suite, chosen: see `planned_notebooks`.
+
+    Raises:
+        ValueError: a bad argument, or a cell failed.
+        FileNotFoundError: the notebooks, or a folder in ``suite_options``, cannot be found.
+        OSError: the cache cannot be written.
+    """
+    plan = planned_notebooks(suite, **chosen)
+    require_writable_cache()
+    for planned in plan:
+        planned.target.parent.mkdir(parents=True, exist_ok=True)
+        run_notebook(planned.source, planned.target, planned.parameters)
+    places = {planned.folder: planned for planned in plan}
+    return [
+        Reproduced(planned.suite.name, planned.backbone, folder, (folder / "main_table.md").read_text("utf-8"))
+        for folder, planned in places.items()
+    ]
+
+
+def planned_notebooks(
     suite: str = "mini",
     *,
     backbones: Sequence[str] = (),
@@ -45,10 +91,10 @@ def reproduce(
     device: str | None = None,
     check: bool = True,
     suite_options: Mapping[str, Any] | None = None,
-) -> list[Reproduced]:
-    """Run the notebooks of a suite's table and curves on one backbone after the other.
+) -> list[Planned]:
+    """The notebooks of a suite's table and curves, on one backbone after the other.
 
-    Bad arguments are refused before anything runs, by the name of their option of `cmm reproduce`.
+    Bad arguments are refused by the name of their option of `cmm reproduce`.
 
     Args:
         suite: its name.
@@ -67,9 +113,8 @@ def reproduce(
         suite_options: options of `cmmlib.suites.load_suite`.
 
     Raises:
-        ValueError: a bad argument, or a cell failed.
-        FileNotFoundError: the notebooks, or a folder in ``suite_options``, cannot be found.
-        OSError: the cache cannot be written.
+        ValueError: a bad argument.
+        FileNotFoundError: the notebooks, a folder in ``suite_options`` or a method's file cannot be found.
     """
     if jobs is not None and jobs < 1:
         raise ValueError(f"--jobs: expected at least 1, got {jobs}")
@@ -96,24 +141,22 @@ def reproduce(
     for backbone in chosen:
         if backbone not in loaded.backbones:
             raise ValueError(f"--backbone {backbone!r}: suite {loaded.name} has {', '.join(loaded.backbones)}")
-    require_writable_cache()
-    found = []
+    plan = []
     for backbone in chosen:
         folder = out / run_dir(f"{loaded.name}-quick" if quick else loaded.name, backbone)
-        (folder / "notebooks").mkdir(parents=True, exist_ok=True)
         common: dict[str, Any] = {"suite": loaded.name, "suite_options": options, "backbone": backbone, "out": str(folder)}
-        common |= {"every_row": everything, "methods": named, "jobs": jobs, "ray": ray, "device": device, "check": check}
+        common |= {"every_row": everything, "jobs": jobs, "ray": ray, "device": device, "check": check}
+        common |= {"methods": named} if named else {}
         figures = FIGURES if everything and backbone == chosen[0] else {}
         for name, parameters in (QUICK if quick else FULL[loaded.name] | figures).items():
-            source, target = notebooks_dir() / f"{name}.ipynb", folder / "notebooks" / f"{name}.ipynb"
+            source = notebooks_dir() / f"{name}.ipynb"
             known = parameters_of(source)
-            mine = {key: value for key, value in common.items() if key in known and (key != "methods" or named)}
-            mine = adapted(parameters, tasks=tasks, seeds=seeds, orders=orders) | mine
+            mine = adapted(parameters, tasks=tasks, seeds=seeds, orders=orders)
+            mine |= {key: value for key, value in common.items() if key in known}
             if named and mine.get("adam_seeds") == []:  # where they are left out unless somebody asks
                 mine["adam_seeds"] = mine["seeds"]
-            run_notebook(source, target, mine)
-        found.append(Reproduced(loaded.name, backbone, folder, (folder / "main_table.md").read_text("utf-8")))
-    return found
+            plan.append(Planned(loaded, backbone, folder, source, mine))
+    return plan
 
 
 def _named(methods: Sequence[str] | None) -> list[str] | None:

@@ -18,11 +18,12 @@ def notebook(path, *sources):
     return path
 
 
-def test_parameters_reach_the_notebook(tmp_path):
+def test_parameters_reach_the_notebook(tmp_path, capfd):
     source = notebook(tmp_path / "n.ipynb", "numbers = [1]\nwho = 'a'", "print(sum(numbers), who)")
     run_notebook(source, tmp_path / "out.ipynb", {"numbers": [40, 2], "who": "b"})
     assert nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs[0].text == "42 b\n"
     assert nbformat.read(source, 4).cells[-1].outputs == []
+    assert "encryption" not in capfd.readouterr().err  # ipykernel's warning of sockets that anybody can listen to
 
 
 def test_a_notebook_runs_in_this_interpreter_whatever_kernels_braces_and_homes_there_are(tmp_path, monkeypatch):
