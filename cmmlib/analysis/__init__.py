@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .hyperparameters import best_value as best_value
     from .hyperparameters import left_out_accuracies as left_out_accuracies
     from .intervals import bootstrap_interval as bootstrap_interval
+    from .intervals import leads_over as leads_over
     from .intervals import pair_conclusions as pair_conclusions
     from .intervals import paired_differences as paired_differences
     from .judgement import judgement as judgement
@@ -67,7 +68,7 @@ _HOMES = {
     "figures": "figures",
     "geometry": "geometry",
     "hyperparameters": "best_value left_out_accuracies",
-    "intervals": "intervals bootstrap_interval pair_conclusions paired_differences",
+    "intervals": "intervals bootstrap_interval leads_over pair_conclusions paired_differences",
     "judgement": "judgement",
     "method_table": "method_facts",
     "metrics": "metrics",

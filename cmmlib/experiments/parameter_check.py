@@ -115,6 +115,7 @@ NOTEBOOKS = {
     "09_clip_suite": "suite suite_options num_tasks seeds images_per_second sustained_tflops measure check",
     "10_fair_baselines": f"{_SUITE} num_tasks seeds tuning_seeds scaling_factors compare_rows {_GRID}",
     "11_second_seed": f"suite_options backbone num_tasks seeds adam_seeds every_row methods zoo {_GRID}",
+    "12_your_method": f"{_SUITE} num_tasks seeds methods {_GRID}",
 }
 """Notebook → its parameters."""
 
@@ -123,6 +124,7 @@ OTHER_EXAMPLES: dict[str, dict[str, Any]] = {
     "01_merge_sequence": {"num_tasks": 8},
     "04_pareto_front": {"num_tasks": 8},
     "07_sweeps": {"num_tasks": 8},
+    "12_your_method": {"num_tasks": 8},
     "03_accuracy_curves": {"seeds": {"8": [40, 41]}},
 }
 """Notebook → examples of parameters that have another form in it."""
