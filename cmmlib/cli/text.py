@@ -12,6 +12,8 @@ from . import check
 
 def as_text(command: str, result: dict[str, Any]) -> str:
     """The text that a command prints for its result."""
+    if command == "methods":
+        return "\n\n".join(map(_method, result["methods"]))
     if command == "add":
         return f"merged model {result['number']}, {result['name']!r}: ‖τ‖ = {result['task_vector_norm']:.6g}"
     if command == "check":
@@ -26,6 +28,18 @@ def as_text(command: str, result: dict[str, Any]) -> str:
     return _state(result)
 
 
+def _method(method: dict[str, Any]) -> str:
+    defaults = method["parameters"]
+    parameters = [*method["needed"], *(f"{key}={json.dumps(value)}" for key, value in defaults.items())]
+    lines = [f"{method['name']}({', '.join(parameters)})"]
+    lines += [f"  {method[key]}" for key in ("what", "paper") if method[key]]
+    if kept := method["keeps"]:
+        square, wide = (f"{kept[shape]:.2g} times" for shape in ("square", "wide"))
+        sizes = f"{square} a linear weight" if square == wide else f"{square} a square weight, {wide} one four times as wide"
+        lines.append(f"  keeps {sizes}" + (f": {', '.join(kept['parts'])}" if kept["parts"] else ""))
+    return "\n".join(lines)
+
+
 def _state(result: dict[str, Any]) -> str:
     base = result["base"]
     revision = f" at {base['revision']}" if base.get("revision") else ""
@@ -38,7 +52,7 @@ def _state(result: dict[str, Any]) -> str:
     ]
     if result.get("composition"):
         lines.insert(3, f"layers  {composed(result['composition'])}")
-    if left_out := sum(model.get("left_out", 0) for model in result["models"]):
+    if left_out := sum(model["left_out"] for model in result["models"]):
         lines.append(f"        {left_out} tensors of the models left out")
     unknown = sum(not model["hash"] for model in result["models"])
     if unknown:
@@ -46,6 +60,13 @@ def _state(result: dict[str, Any]) -> str:
     if result["models"]:
         header = ("", "name", "‖τ‖", "‖merged‖", "seconds", "merged at", "content")
         lines += ["", *_table([header, *(_model(number, model) for number, model in enumerate(result["models"], 1))])]
+    said: dict[str, list[str]] = {}  # the same sentence often holds for every model
+    for number, model in enumerate(result["models"], 1):
+        for sentence in model["aside"]:
+            said.setdefault(sentence, []).append(str(number))
+    if said:
+        lines += ["", "beside the weights that are merged"]
+        lines += [f"  {', '.join(numbers)}: {_printable(sentence)}" for sentence, numbers in said.items()]
     return "\n".join(lines)
 
 

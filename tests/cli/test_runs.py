@@ -12,7 +12,12 @@ from cmmlib.experiments.notebook_parameters import FIGURES, FULL, QUICK
     [
         (["reproduce", "--suite", "nosuch"], "known"),
         (["reproduce", "--jobs", "0"], "--jobs"),
-        (["reproduce", "--orders", "11"], "--orders: expected 1 to 10"),
+        (["reproduce", "--orders", "11"], "--orders: expected 1 to 10, got 11"),
+        (["reproduce", "--seeds", "opcm"], "--seeds opcm: expected whole numbers or one of dop, mingle"),
+        (["reproduce", "--seeds", "40", "dop"], "--seeds 40 dop: expected whole numbers, or one name"),
+        (["reproduce", "--tasks", "8", "21"], "--tasks 21: suite mini takes 2 to 20"),
+        (["reproduce", "--methods", "OPMC"], "--methods: no row and unknown method 'OPMC'"),
+        (["reproduce", "--methods", "nowhere.py:f"], "--methods: method '"),
         (["reproduce", "--backbone", "ViT-H/14"], "suite mini has ViT-mini"),
         (["reproduce", "--limit", "0"], "limit is 0"),
         (["reproduce", "--precision", "half"], "float32, bfloat16"),
