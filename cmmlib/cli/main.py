@@ -10,12 +10,8 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from ..terminal import complain, drop_output, run_command
-<<<<<<< HEAD
 from . import check, runs, states
-=======
-from . import runs, states
 from .methods import methods
->>>>>>> 70fe7ef93d9611efe5d2e3855d42031be1ed136e
 from .parser import make_parser
 from .states import Result
 from .text import as_text
