@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # torch takes a second to import
+    from ..experiments.reproduce import Planned
 
 OPTIONS = ("models_dir", "data_dir", "revisions")
 """Options of the command that are the suite's."""
@@ -21,7 +25,7 @@ def check(arguments: argparse.Namespace) -> dict[str, Any]:
     return checked(arguments.suite, arguments.backbone or (), arguments.tasks, given)
 
 
-def checked(suite: str, backbones: Any, num_tasks: int | None, options: dict[str, Any]) -> dict[str, Any]:
+def checked(suite: str, backbones: Sequence[str], num_tasks: int | None, options: dict[str, Any]) -> dict[str, Any]:
     """What `cmmlib.experiments.first_contact.first_contact` finds, as ``--json`` prints it."""
     from ..experiments.first_contact import first_contact
 
@@ -35,6 +39,28 @@ def checked(suite: str, backbones: Any, num_tasks: int | None, options: dict[str
         ],
         "faults": found.faults,
     }
+
+
+def look_first(plan: Sequence[Planned]) -> None:
+    """Print what running these notebooks fetches, and whether that is as expected; nothing where all scores are known.
+
+    Raises:
+        ValueError: something is not as expected.
+    """
+    from ..experiments.forecast import planned_runs
+    from ..experiments.grid import work_left
+    from ..experiments.store import Results
+    from ..paths import results_path
+
+    for planned in plan:
+        suite, backbone = planned.suite, planned.backbone
+        if not work_left(suite, backbone, planned_runs(planned), Results(results_path(suite.name)))[0]:
+            continue
+        options = {key: value for key, value in planned.parameters["suite_options"].items() if key != "precision"}
+        result = checked(suite.name, [backbone], None, options)
+        print(as_text(result), flush=True)
+        if not result["ready"]:
+            raise ValueError(f"{suite.name} {backbone}: a run would stop or mislead, see above; nothing was fetched")
 
 
 def as_text(result: dict[str, Any]) -> str:

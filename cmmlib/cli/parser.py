@@ -138,12 +138,16 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
     ray = "run on Ray: on this machine, or on the cluster at ADDRESS"
     add("--suite", default="mini", help="mini (embedded, the default) or clip (from the hub)")
     add("--backbone", action="append", metavar="NAME", help=backbone)
-    add("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
+    add(
+        "--quick",
+        action="store_true",
+        help="a first table on the first backbone: 8 tasks, 3 orders; of clip 4 tasks, 200 images each",
+    )
     add("--all", action="store_true", help=everything)
     rows = "rows, by label or by a method's name: OPCM kronecker path/to/file.py:function"
     seeds = "of the orders, as 40 41, or a paper's: dop, mingle (default: dop)"
     add("--methods", nargs="+", metavar="NAME", help=rows)
-    add("--tasks", nargs="+", type=int, metavar="N", help="numbers of tasks (default: 8 14 20, with --quick 8)")
+    add("--tasks", nargs="+", type=int, metavar="N", help="numbers of tasks (default: 8 14 20; with --quick fewer)")
     add("--seeds", nargs="+", metavar="SEED|NAME", help=seeds)
     add("--orders", type=int, metavar="N", help="only the first N of the ten orders")
     add("--out", type=Path, help="folder of the results (default: figures, in the clone if there is one)")

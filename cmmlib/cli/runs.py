@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from ..paths import cache_dir
+from .check import look_first
 
 
 def reproduce(arguments: argparse.Namespace) -> str:
@@ -40,6 +41,8 @@ def reproduce(arguments: argparse.Namespace) -> str:
         from ..experiments.forecast import forecast
 
         return forecast(planned_notebooks(arguments.suite, **chosen))
+    if arguments.quick and arguments.suite == "clip":
+        look_first(planned_notebooks(arguments.suite, **chosen))
     papermill_log = logging.getLogger("papermill")
     papermill_log.setLevel(logging.INFO)
     papermill_log.addFilter(lambda record: not str(record.msg).startswith(("Executing Cell", "Ending Cell")))

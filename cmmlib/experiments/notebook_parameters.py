@@ -63,10 +63,21 @@ FIGURES: Parameters = {
 }
 """What ``--all`` adds on the first backbone: the papers' other figures and our own."""
 
-QUICK: Parameters = {
-    "02_main_table": {"num_tasks": [8], "seeds": SEEDS[:3], "adam_seeds": []},
+QUICK: dict[str, Parameters] = {
+    "mini": {"02_main_table": {"num_tasks": [8], "seeds": SEEDS[:3], "adam_seeds": []}},
+    "clip": {
+        "02_main_table": {
+            "num_tasks": [4],
+            "seeds": SEEDS[:1],
+            "adam_seeds": [],
+            "methods": ["Weight average", "Task arithmetic", "TIES", "MagMax", "OPCM"],
+        }
+    },
 }
-"""What ``--quick`` runs instead."""
+"""What ``--quick`` runs instead of each suite's full run."""
+
+QUICK_OPTIONS: dict[str, dict[str, Any]] = {"mini": {}, "clip": {"subset": "quick", "limit": 200}}
+"""Options of a suite that ``--quick`` sets where they are not given."""
 
 
 def adapted(

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..files import write_text
 from ..methods import get_method
 from ..methods.finding import file_of
 from ..paths import figures_dir, notebooks_dir, require_writable_cache, run_dir
 from ..suites import load_suite
 from ..suites.suite import Suite
-from .notebook_parameters import ALL_BACKBONES, FIGURES, FULL, QUICK, SEEDS, adapted
+from .notebook_parameters import ALL_BACKBONES, FIGURES, FULL, QUICK, QUICK_OPTIONS, SEEDS, adapted
 from .orders import ORDERS
 from .ray_connection import require_ray
 from .rows import named_rows
@@ -69,10 +70,20 @@ def reproduce(suite: str = "mini", **chosen: Any) -> list[Reproduced]:
         planned.target.parent.mkdir(parents=True, exist_ok=True)
         run_notebook(planned.source, planned.target, planned.parameters)
     places = {planned.folder: planned for planned in plan}
-    return [
-        Reproduced(planned.suite.name, planned.backbone, folder, (folder / "main_table.md").read_text("utf-8"))
-        for folder, planned in places.items()
-    ]
+    return [Reproduced(planned.suite.name, planned.backbone, folder, _table(planned)) for folder, planned in places.items()]
+
+
+def _table(planned: Planned) -> str:
+    """The main table that was written; where it is not the protocol's, that stands above it from now on."""
+    path, suite = planned.folder / "main_table.md", planned.suite
+    table = path.read_text("utf-8")
+    subset = getattr(suite, "subset", None)
+    if suite.limit is None and subset is None:
+        return table
+    which = f"the tasks {', '.join(suite.task_names())}" if subset else "the tasks"
+    marked = f"Not the protocol: {which} on at most {suite.limit or 'all'} images each. For looking only.\n\n{table}"
+    write_text(path, marked)
+    return marked
 
 
 def planned_notebooks(
@@ -99,11 +110,11 @@ def planned_notebooks(
     Args:
         suite: its name.
         backbones: names; default: the first, or all for a suite in ``ALL_BACKBONES``.
-        quick: run only a first table, of 8 tasks and 3 orders, by default on the first backbone.
+        quick: run only a first table, by default on the first backbone: `cmmlib.experiments.notebook_parameters.QUICK`.
         everything: run all backbones with every row of the table, and on the first the other figures and the fair baselines.
         methods: the rows, by label or by a method's name (`cmmlib.experiments.rows.named_rows`); default: as ``everything``
             says.
-        tasks: numbers of tasks; default: 8, 14 and 20, with ``quick`` 8.
+        tasks: numbers of tasks; default: 8, 14 and 20, with ``quick`` fewer.
         seeds: of the orders, or the paper whose orders are taken (`cmmlib.experiments.orders.ORDERS`); default: DOP's.
         orders: how many of them, from the first on; default: all.
         out: folder of the results, with a folder for each backbone (`cmmlib.paths.run_dir`); default:
@@ -125,7 +136,7 @@ def planned_notebooks(
     if isinstance(seeds, str) and seeds not in ORDERS:
         raise ValueError(f"--seeds {seeds}: expected whole numbers or one of {', '.join(ORDERS)}")
     named = _named(methods)
-    options = dict(suite_options or {})
+    options = (QUICK_OPTIONS.get(suite, {}) if quick else {}) | dict(suite_options or {})
     for key in _PATHS:
         if key in options:  # the notebooks run in another folder
             options[key] = str(Path(options[key]).absolute())
@@ -148,7 +159,7 @@ def planned_notebooks(
         common |= {"every_row": everything, "jobs": jobs, "ray": ray, "device": device, "check": check}
         common |= {"methods": named} if named else {}
         figures = FIGURES if everything and backbone == chosen[0] else {}
-        for name, parameters in (QUICK if quick else FULL[loaded.name] | figures).items():
+        for name, parameters in (QUICK[loaded.name] if quick else FULL[loaded.name] | figures).items():
             source = notebooks_dir() / f"{name}.ipynb"
             known = parameters_of(source)
             mine = adapted(parameters, tasks=tasks, seeds=seeds, orders=orders)

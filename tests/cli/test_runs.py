@@ -35,7 +35,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, monkeypa
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        (["--quick"], {"mini-quick/ViT-mini-12": set(QUICK)}),
+        (["--quick"], {"mini-quick/ViT-mini-12": set(QUICK["mini"])}),
         ([], {"mini/ViT-mini-12": set(FULL["mini"])}),
         (["--all", "--backbone", "ViT-mini/12"], {"mini/ViT-mini-12": {*FULL["mini"], *FIGURES}}),
     ],

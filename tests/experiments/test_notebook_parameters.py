@@ -7,7 +7,7 @@ from cmmlib.experiments.orders import ORDERS
 from cmmlib.experiments.reproduce import parameters_of
 from cmmlib.paths import notebooks_dir
 
-SETTINGS = {**FULL, "quick": QUICK, "figures": FIGURES}
+SETTINGS = {**FULL, **{f"{name} quick": quick for name, quick in QUICK.items()}, "figures": FIGURES}
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

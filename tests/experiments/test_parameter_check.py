@@ -35,7 +35,7 @@ def test_a_notebook_checks_its_own_parameters_and_its_defaults_pass(notebook):
     assert f'check_parameters(globals(), "{notebook}")' in cells[1].source
 
 
-@pytest.mark.parametrize("setting", [*FULL.values(), QUICK, FIGURES])
+@pytest.mark.parametrize("setting", [*FULL.values(), *QUICK.values(), FIGURES])
 def test_what_reproduce_injects_passes(setting):
     for notebook, parameters in setting.items():
         check_parameters(defaults(notebook) | parameters, notebook)

@@ -41,6 +41,7 @@ class ClipSuite:
     name = "clip"
     backbones = tuple(MODELS)
     tasks: tuple[ClipTask, ...] = TASKS
+    subset: str | None = None
     limit = None
     precision = "float32"
 
@@ -53,6 +54,7 @@ class ClipSuite:
         accept_labels: Iterable[str] = (),
         subset: str | None = None,
     ) -> None:
+        self.subset = subset
         if subset is not None:
             require_known(self.name, "subset", subset, tuple(SUBSETS))
             self.tasks = tuple(task for task in TASKS if task.name in SUBSETS[subset])
