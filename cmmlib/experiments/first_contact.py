@@ -77,7 +77,7 @@ def first_contact(
 def _disks(found: Sequence[Checked], images: Mapping[str, int]) -> list[Disk]:
     """What is to be written where: downloads, preprocessed images, and a temporary copy of one test set at a time."""
     copies = max((repository.size for repository in found if repository.kind == "datasets"), default=0)
-    prepared = PIXELS * sum(count for task, count in images.items() if (task, count) not in _prepared())
+    prepared = PIXELS * sum(count for _, count in set(images.items()) - _prepared())
     wanted = {
         cache_folder(): sum(repository.missing for repository in found),
         cache_dir(): prepared + (copies if prepared else 0),
