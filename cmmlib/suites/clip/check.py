@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from .backbones import base_id, tower_id
 from .repositories import Repositories
 from .suite import ClipSuite
 
+ZIP = b"PK\x03\x04"
 THREADS = 8  # repositories at a time: most of the time goes by in waiting for the hub
 
 SHAPE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "patch_size", "image_size")
@@ -130,6 +132,8 @@ def _model(repositories: Repositories, found: Checked) -> None:
     for name, size in sizes.items():
         if name.endswith(".safetensors"):
             _require_whole(repositories, found.id, name, size)
+        elif name.endswith(".bin"):
+            _require_end(repositories, found.id, name)
 
 
 def _require_whole(repositories: Repositories, repo: str, name: str, size: int) -> None:
@@ -141,6 +145,13 @@ def _require_whole(repositories: Repositories, repo: str, name: str, size: int) 
             parse_header(file, size)
         except ValueError as error:
             raise ValueError(f"{repo}: {name} is not a valid safetensors file ({error}); fetch it again") from None
+
+
+def _require_end(repositories: Repositories, repo: str, name: str) -> None:
+    """Raise ValueError if a file of torch's begins as a ZIP archive and does not end as one; older files tell nothing."""
+    with repositories.open("models", repo, name) as file:
+        if file.read(len(ZIP)) == ZIP and not zipfile.is_zipfile(file):
+            raise ValueError(f"{repo}: {name} has no end, as after an interrupted download; fetch it again")
 
 
 def _shape(repositories: Repositories, repo: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .contents import Contents, SplitFile, parquet_contents, tar_contents
 from .label_column import LABEL_RULE
-from .label_names import check_labels
+from .label_names import check_labels, only_numbers
 from .reading import read_rows
 from .repositories import Repositories
 from .sampling import LIMIT_RULE, Chosen, chosen_rows, described
@@ -111,11 +111,10 @@ class Split:
             yield SplitFile(str(here or f"{name} on the hub"), opened)
 
     def _declared(self, found: Contents) -> Iterator[tuple[str, Sequence[str]]]:
-        """Where label names are declared, and the names: the card, the files, else the list of class names."""
+        """Where label names are declared, and the names: the card and the files; if these tell none, the list of names."""
         card = card_names(self.folder, self.task) if self.folder and CARD in self.about else None
-        if card:
-            yield f"{self.folder}/{CARD}", card
-        yield from found.names.items()
-        if not card and not found.names and self.folder and CLASS_NAMES in self.about:
+        declared = ({f"{self.folder}/{CARD}": card} if card else {}) | dict(found.names)
+        yield from declared.items()
+        if all(map(only_numbers, declared.values())) and self.folder and CLASS_NAMES in self.about:
             lines = (self.folder / CLASS_NAMES).read_text("utf-8").split("\n")
             yield f"{self.folder}/{CLASS_NAMES}", [line.strip() for line in lines if line.strip()]

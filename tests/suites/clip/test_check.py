@@ -60,6 +60,10 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4])
 
 
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 def without(path: Path) -> None:
     path.unlink()
 
@@ -95,6 +99,7 @@ def shard_of_two(path: Path) -> None:
         (TOWER, "config.json", larger, f"was not fine-tuned from {BASE}: .* hidden_size 48 where the base has 32"),
         (TOWER, "config.json", garbled, "config.json is not the configuration of a CLIP model"),
         (BASE, "pytorch_model.bin", pointer, "is a Git LFS pointer"),
+        (BASE, "pytorch_model.bin", half, "pytorch_model.bin has no end, as after an interrupted download"),
         (BASE, "preprocessor_config.json", without, "has no preprocessor_config.json"),
         (DATA, "data/test-00000-of-00001.parquet", cut, "is damaged: remove it and fetch it again"),
         (DATA, "data/test-00000-of-00001.parquet", without, "has no files .* for split 'test'"),

@@ -132,6 +132,16 @@ def test_labels_in_an_undeclared_order_are_compared_with_the_list_of_names(faces
         suite.test_set("fer2013")
 
 
+def test_label_names_that_are_only_numbers_leave_it_to_the_list_of_names(folder: Path, cache: Path):
+    remade(folder, [(PNG, 1)], class_names=tuple(str(label) for label in range(47)))
+    assert opened(folder, 1).test_set("dtd")["label"][:] == [1]
+    names = TASK["dtd"].class_names
+    (folder / "tanganke" / "dtd" / "classnames.txt").write_text("\n".join([*names[1:], names[0]]))
+    (cache / "clip" / "revisions.json").unlink()
+    with pytest.raises(ValueError, match=r"classnames\.txt .*declares the right classes in another order"):
+        opened(folder, 1).test_set("dtd")
+
+
 def test_a_tar_file_that_is_missing_or_cut_short_is_an_error(faces: Path, cache: Path):
     suite = ClipSuite(data_dir=faces.parents[1])
     tar = faces / "test" / "3.tar"
