@@ -58,14 +58,18 @@ RUN = figures/$(SUITE)$(if $(QUICK),-quick)
 report: $(VENV)/.ready
 	$(BIN)/cmm report $(or $(patsubst %/main_table.md,%,$(wildcard $(RUN)/*/main_table.md)),$(RUN))
 
+# why tests were skipped, and how to have what they need; the tests write it
+export CMMLIB_SKIPPED = $(CMMLIB_CACHE)/test/skipped
+
 # what runs grids, which take all cores themselves: one test after the other
 GRIDS = tests/experiments tests/notebooks
 
 # the notebooks are checked from an empty store: a score kept from before would prove nothing
 test: $(VENV)/.ready lint
-	rm -rf "$(CMMLIB_CACHE)/test/results"
+	rm -rf "$(CMMLIB_CACHE)/test/results" "$(CMMLIB_SKIPPED)"
 	CMMLIB_CACHE="$(CMMLIB_CACHE)/test" $(BIN)/pytest -n auto --dist loadfile tests $(addprefix --ignore=,$(GRIDS))
 	CMMLIB_CACHE="$(CMMLIB_CACHE)/test" $(BIN)/pytest --nbval --nbval-current-env $(GRIDS) notebooks
+	@sort -u "$(CMMLIB_SKIPPED)"
 
 # style, types, and the order of the folders (contracts in pyproject.toml)
 lint: $(VENV)/.ready

@@ -49,6 +49,16 @@ def notebooks_dir() -> Path:
     return _shipped("notebooks", "_notebooks", "00_quickstart.ipynb")
 
 
+def figures_dir(*below: str) -> Path:
+    """Where results go unless a folder is given, or a folder below it.
+
+    In a clone of the repository that is its ``figures``, whatever the working directory; for an installed cmmlib it is the
+    working directory's.
+    """
+    in_clone = (_PACKAGE.parent / "notebooks" / "00_quickstart.ipynb").exists()
+    return (_PACKAGE.parent if in_clone else Path.cwd()).joinpath("figures", *below)
+
+
 def run_dir(suite: str, backbone: str) -> Path:
     """The folder of a run's results and figures, relative to ``figures`` or ``figures/reference``."""
     return Path(suite) / backbone.replace("/", "-")

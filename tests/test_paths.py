@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cmmlib import paths
 from cmmlib.paths import cache_dir, require_writable_cache
 
 ASK = [sys.executable, "-c", "from cmmlib.paths import cache_dir; print(cache_dir())"]
@@ -45,3 +46,10 @@ def test_a_home_that_cannot_be_written_is_an_error_with_the_way_out(tmp_path: Pa
     monkeypatch.setattr("os.access", lambda *_: False)  # a read-only one, even for root
     with pytest.raises(OSError, match="set CMMLIB_CACHE"):
         require_writable_cache()
+
+
+def test_results_go_to_the_clones_figures_or_to_the_working_directorys(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert paths.figures_dir("mini") == Path(paths.__file__).parents[1] / "figures" / "mini"
+    monkeypatch.setattr(paths, "_PACKAGE", tmp_path / "site-packages" / "cmmlib")
+    assert paths.figures_dir() == tmp_path / "figures"

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from .claims import claim_verdicts as claim_verdicts
     from .comparison import beside as beside
     from .comparison import comparison_table as comparison_table
+    from .comparison import off_the_zoo as off_the_zoo
+    from .everywhere import lead_table as lead_table
+    from .everywhere import leads as leads
     from .hyperparameters import best_value as best_value
     from .hyperparameters import left_out_accuracies as left_out_accuracies
     from .intervals import bootstrap_interval as bootstrap_interval
+    from .intervals import leads_over as leads_over
     from .intervals import pair_conclusions as pair_conclusions
     from .intervals import paired_differences as paired_differences
     from .judgement import judgement as judgement
@@ -61,11 +65,12 @@ _HOMES = {
     "affinity": "own_and_other subspace_affinity",
     "claims": "Claim checked_claims claim_verdicts",
     "at_once": "product_of_gaussians task_arithmetic_at_once ties_at_once tsv_m_at_once wudi_at_once",
-    "comparison": "beside comparison_table",
+    "comparison": "beside comparison_table off_the_zoo",
+    "everywhere": "lead_table leads",
     "figures": "figures",
     "geometry": "geometry",
     "hyperparameters": "best_value left_out_accuracies",
-    "intervals": "intervals bootstrap_interval pair_conclusions paired_differences",
+    "intervals": "intervals bootstrap_interval leads_over pair_conclusions paired_differences",
     "judgement": "judgement",
     "method_table": "method_facts",
     "metrics": "metrics",

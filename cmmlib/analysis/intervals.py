@@ -61,6 +61,25 @@ def paired_differences(per_run: pd.DataFrame, against: str, metric: str = "acc")
     return pd.DataFrame(rows, columns=["num_tasks", "label", "difference", "low", "high", "improvement", "orders"])
 
 
+def leads_over(per_run: pd.DataFrame, label: str, metric: str = "acc") -> pd.DataFrame:
+    """How far one row is ahead of every other, order by order.
+
+    Args:
+        per_run, metric: see `paired_differences`.
+        label: of the row.
+
+    Returns:
+        As `paired_differences`, with the other row as ``over`` and all seen from this one: ``difference`` is positive, and
+        ``improvement`` above 0.5, where it is ahead.
+
+    Raises:
+        ValueError: there is no such row.
+    """
+    frame = paired_differences(per_run, label, metric)
+    turned = {"difference": -frame["difference"], "low": -frame["high"], "high": -frame["low"]}
+    return frame.assign(**turned, improvement=1 - frame["improvement"]).rename(columns={"label": "over"})
+
+
 def pair_conclusions(first: pd.DataFrame, second: pd.DataFrame, metric: str = "acc") -> pd.DataFrame:
     """Compare every two rows on one zoo, and check the conclusion on another zoo.
 

@@ -17,6 +17,8 @@ STREAMING: dict[str, tuple[str, dict[str, Any]]] = {
     "OPCM": ("opcm", {}),
     "DOP-exact (α=0.8)": ("dop", {"solver": "exact", "alpha": 0.8}),
     "DOP-all (u)": ("dop_all", {"svd_proj_space": "u"}),
+    "WUDI": ("wudi", {"pull": "zero"}),
+    "Kronecker": ("kronecker", {}),
 }
 AT_ONCE: dict[str, Callable[[Model, list[Model]], Model]] = {
     "DOP-all (u), merged anew": dop_all_anew,
@@ -54,6 +56,7 @@ class Streaming:
         def add() -> None:
             after = copy.copy(before)  # `add` changes only the copy, so the work can be repeated
             self.merger = after.add(model)
+            self.merger.merged()  # a method of sums solves them only now
 
         return add
 

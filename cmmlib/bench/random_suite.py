@@ -17,7 +17,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 from transformers.utils import logging
 
 from ..suites.mini.suite import MiniSuite
-from ..suites.suite import TRAINED, Task
+from ..suites.suite import TRAINED, Task, evenly_spaced
 
 TASK = Task("random", ("a", "b"), ("{}",))
 
@@ -70,8 +70,8 @@ class RandomSuite:
     def checkpoint(self, backbone: str, task_name: str) -> str:
         return self.folder
 
-    def test_set(self, task_name: str) -> datasets.Dataset:
-        return self.data
+    def test_set(self, task_name: str, limit: int | None = None) -> datasets.Dataset:
+        return self.data.select(evenly_spaced(len(self.data), limit or len(self.data)))
 
     def test_set_key(self, task_name: str) -> str:
         return self.key

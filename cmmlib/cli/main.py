@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 
 from ..terminal import complain, drop_output, run_command
-from . import runs, states
+from . import check, runs, states
+from .methods import methods
 from .parser import make_parser
 from .states import Result
 from .text import as_text
@@ -19,17 +22,20 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Result | str]] = {
     "status": states.status,
     "export": states.export,
     "merge": states.merge,
+    "methods": methods,
     "reproduce": runs.reproduce,
     "report": runs.report,
+    "check": check.check,
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, by default those of the process, and return the exit code."""
-    return run_command("cmm", lambda: _run(make_parser().parse_args(argv)))
+    given = sys.argv[1:] if argv is None else list(argv)
+    return run_command("cmm", lambda: _run(make_parser().parse_args(given), given))
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     warned: list[str] = []
     try:
         with warnings.catch_warnings():
@@ -37,7 +43,8 @@ def _run(arguments: argparse.Namespace) -> int:
             warnings.showwarning = lambda message, *_, **__: warned.append(_warn(str(message)))
             result = COMMANDS[arguments.command](arguments)
     except KeyboardInterrupt:
-        return _failed(arguments, 130, "interrupted; what was finished is kept, the same command goes on from there")
+        kept = "every score so far is kept; go on" if arguments.command == "reproduce" else "nothing was changed; try again"
+        return _failed(arguments, 130, f"interrupted; {kept} with: cmm {shlex.join(given)}")
     except BlockingIOError as error:
         return _failed(arguments, 3, str(error))
     except (ValueError, TypeError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:
@@ -46,7 +53,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return _failed(arguments, 4, str(error))
     if isinstance(result, str):
         return _answer(result)
-    return _answer(json.dumps({**result, "warnings": warned}) if arguments.json else as_text(arguments.command, result))
+    text = json.dumps({**result, "warnings": warned}) if arguments.json else as_text(arguments.command, result)
+    return _answer(text) or (1 if result.get("ready") is False else 0)
 
 
 def _answer(text: str) -> int:

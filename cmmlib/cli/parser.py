@@ -8,6 +8,7 @@ from pathlib import Path
 
 EXIT_CODES = """exit codes:
   0    done
+  1    `check` found what would stop or falsify a run
   2    refused, or wrongly called: the message says why; nothing was changed
   3    the state is in use by another process: try again later
   4    the system failed (disk full, no permission): nothing was changed
@@ -31,7 +32,9 @@ def make_parser() -> argparse.ArgumentParser:
         ("status", "what has been merged so far", _status, True),
         ("export", "write the merged model as a folder that from_pretrained opens", _export, True),
         ("merge", "merge models in one go: start, add …, export", _merge, True),
+        ("methods", "the merge methods: hyper-parameters, defaults, papers and what they keep", _methods, True),
         ("reproduce", "run the notebooks with papermill and leave the table and the curves", _reproduce, False),
+        ("check", "before a run of the CLIP suite: is all in reach, whole and as expected?", _check, True),
         ("report", "one HTML file of what `reproduce` left, to send to a colleague", _report, False),
     ):
         command = commands.add_parser(
@@ -72,6 +75,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="its name in the history (default: the name of its file or folder)")
     parser.add_argument("--revision", help="commit, branch or tag of a hub id")
     parser.add_argument("--base", help="where the base is now, if it has moved")
+    parser.add_argument("--method", metavar="FILE:FUNCTION", help="the state's method, where that is code of your own")
     parser.add_argument("--allow-repeat", action="store_true", help="merge a model again that has been merged before")
     _work_arguments(parser)
 
@@ -84,6 +88,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("state", type=Path, metavar="STATE")
     parser.add_argument("out", type=Path, metavar="OUT", help="a new folder")
     parser.add_argument("--base", help="where the base is now, if it has moved")
+    parser.add_argument("--method", metavar="FILE:FUNCTION", help="the state's method, where that is code of your own")
     _output_arguments(parser)
 
 
@@ -99,7 +104,7 @@ def _merge(parser: argparse.ArgumentParser) -> None:
 def _method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", required=True, help="the pretrained model: a folder, a .safetensors file or a hub id")
     parser.add_argument("--revision", help="commit, branch or tag of a hub id given as base")
-    parser.add_argument("--method", default="opcm", help="name of the method (default: opcm)")
+    parser.add_argument("--method", default="opcm", help="one of `cmm methods`, or path/to/file.py:function (default: opcm)")
     parser.add_argument("--set", action="append", default=[], metavar="P=VALUE", help="a parameter of the method")
     parser.add_argument("--linear", action="append", metavar="PATTERN", help="names of linear weights")
     parser.add_argument(
@@ -121,24 +126,55 @@ def _work_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ray", default="local", metavar="ADDRESS", help="their cluster (default: Ray on this machine)")
 
 
+def _methods(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these; one of your own: path/to/file.py:function")
+
+
 def _reproduce(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     backbone = "of the suite; may be repeated (default: mini's first, all of clip's)"
-    everything = "all backbones; on the first, the other figures and the fair baselines too"
+    everything = "all backbones, with every row; on the first, the other figures and the fair baselines too"
     jobs = "sequences at a time (default: one per core or CUDA device, with --ray those of the whole cluster)"
     ray = "run on Ray: on this machine, or on the cluster at ADDRESS"
     add("--suite", default="mini", help="mini (embedded, the default), clip (from the hub) or text (built by make text-zoo)")
     add("--backbone", action="append", metavar="NAME", help=backbone)
-    add("--quick", action="store_true", help="a first table: 8 tasks, 3 orders, the first backbone")
+    add(
+        "--quick",
+        action="store_true",
+        help="a first table on the first backbone: 8 tasks, 3 orders; of clip 4 tasks, 200 images each",
+    )
     add("--all", action="store_true", help=everything)
+    rows = "rows, by label or by a method's name: OPCM kronecker path/to/file.py:function"
+    seeds = "of the orders, as 40 41, or a paper's: dop, mingle (default: dop)"
+    add("--methods", nargs="+", metavar="NAME", help=rows)
+    add("--tasks", nargs="+", type=int, metavar="N", help="numbers of tasks (default: 8 14 20; with --quick fewer)")
+    add("--seeds", nargs="+", metavar="SEED|NAME", help=seeds)
     add("--orders", type=int, metavar="N", help="only the first N of the ten orders")
-    add("--out", type=Path, default=Path("figures"), help="folder of the results (default: figures)")
+    add("--out", type=Path, help="folder of the results (default: figures, in the clone if there is one)")
     add("--jobs", type=int, metavar="N", help=jobs)
     add("--ray", nargs="?", const="local", metavar="ADDRESS", help=ray)
     add("--device", help="where to merge and score (default: cuda if there is a device, else cpu)")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="say what would run, what is done, how long it takes, what is written and fetched",
+    )
     add("--no-check", action="store_true", help="do not compare with the committed reference run")
     add("--limit", type=int, metavar="N", help="score at most N images or texts per task, for a quick look")
     add("--precision", help="of scoring: float32 (default) or bfloat16")
+    _places(parser)
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--suite", default="clip", help="clip (the default): the only one that fetches anything")
+    add("--backbone", action="append", metavar="NAME", help="may be repeated (default: all)")
+    add("--tasks", type=int, metavar="N", help="the first N tasks (default: all)")
+    _places(parser)
+
+
+def _places(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--models-dir", metavar="DIR", help="clip: models in DIR/<owner>/<name> instead of the hub's")
     add("--data-dir", metavar="DIR", help="clip: data sets in DIR/<owner>/<name> instead of the hub's")
     add("--revisions", metavar="FILE", help="clip: the revisions of another run, from its sources.csv")

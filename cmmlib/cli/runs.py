@@ -6,8 +6,10 @@ import argparse
 import logging
 import os
 import time
+from typing import Any
 
 from ..paths import cache_dir
+from .check import look_first
 
 
 def reproduce(arguments: argparse.Namespace) -> str:
@@ -16,28 +18,37 @@ def reproduce(arguments: argparse.Namespace) -> str:
     Raises:
         ValueError, FileNotFoundError: see `cmmlib.experiments.reproduce.reproduce`.
     """
-    from ..experiments.reproduce import reproduce
+    from ..experiments.reproduce import planned_notebooks, reproduce
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    names = ("limit", "precision", "models_dir", "data_dir", "revisions")
+    chosen: dict[str, Any] = {
+        "backbones": arguments.backbone or (),
+        "quick": arguments.quick,
+        "everything": arguments.all,
+        "methods": arguments.methods,
+        "tasks": arguments.tasks,
+        "seeds": _seeds(arguments.seeds),
+        "orders": arguments.orders,
+        "out": arguments.out,
+        "jobs": arguments.jobs,
+        "ray": arguments.ray,
+        "device": arguments.device,
+        "check": not arguments.no_check,
+        "suite_options": {name: value for name in names if (value := getattr(arguments, name)) is not None},
+    }
+    if arguments.dry_run:
+        from ..experiments.forecast import forecast
+
+        return forecast(planned_notebooks(arguments.suite, **chosen))
+    if arguments.quick and arguments.suite == "clip":
+        look_first(planned_notebooks(arguments.suite, **chosen))
     papermill_log = logging.getLogger("papermill")
     papermill_log.setLevel(logging.INFO)
     papermill_log.addFilter(lambda record: not str(record.msg).startswith(("Executing Cell", "Ending Cell")))
     os.environ.setdefault("TQDM_MININTERVAL", "5")  # seconds; by default tqdm would print ten lines a second
     start = time.monotonic()
-    names = ("limit", "precision", "models_dir", "data_dir", "revisions")
-    done = reproduce(
-        arguments.suite,
-        backbones=arguments.backbone or (),
-        quick=arguments.quick,
-        everything=arguments.all,
-        orders=arguments.orders,
-        out=arguments.out,
-        jobs=arguments.jobs,
-        ray=arguments.ray,
-        device=arguments.device,
-        check=not arguments.no_check,
-        suite_options={name: value for name in names if (value := getattr(arguments, name)) is not None},
-    )
+    done = reproduce(arguments.suite, **chosen)
     tables = [f"\n{run.suite}, {run.backbone}: {run.folder}\n\n{run.table}" for run in done]
     return "\n".join(
         [
@@ -47,6 +58,17 @@ def reproduce(arguments: argparse.Namespace) -> str:
             f"{cache_dir()}",
         ]
     )
+
+
+def _seeds(given: list[str] | None) -> list[int] | str | None:
+    """Seeds as they were typed, or the name of a paper's."""
+    if given is None:
+        return None
+    if len(given) == 1 and not given[0].isdigit():
+        return given[0]
+    if not all(seed.isdigit() for seed in given):
+        raise ValueError(f"--seeds {' '.join(given)}: expected whole numbers, or one name")
+    return [int(seed) for seed in given]
 
 
 def report(arguments: argparse.Namespace) -> str:

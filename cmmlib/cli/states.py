@@ -37,7 +37,12 @@ def add(arguments: argparse.Namespace) -> Result:
     tune_memory()
     with _apply_step(arguments) as apply_step:
         merger = ContinualMerger.load(
-            arguments.state, base=arguments.base, progress=True, apply_step=apply_step, memory=arguments.memory
+            arguments.state,
+            base=arguments.base,
+            method=arguments.method,
+            progress=True,
+            apply_step=apply_step,
+            memory=arguments.memory,
         )
         merger.add(arguments.model, arguments.name, revision=arguments.revision, allow_repeat=arguments.allow_repeat)
     return _described(arguments.state)["models"][-1] | {"number": len(merger)}
@@ -55,7 +60,7 @@ def export(arguments: argparse.Namespace) -> Result:
 
     require_empty(arguments.out)
     tune_memory()
-    merger = ContinualMerger.load(arguments.state, base=arguments.base, progress=True)
+    merger = ContinualMerger.load(arguments.state, base=arguments.base, method=arguments.method, progress=True)
     folder = merger.export(arguments.out, **_written(arguments))
     return _exported(merger.recipe, merger.standing, folder)
 
@@ -102,6 +107,7 @@ def _written(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _exported(recipe: Recipe, standing: Standing, folder: Path) -> Result:
+    models = [{"left_out": 0, "aside": [], **model} for model in standing.models]  # states of older versions do not say
     return {
         "folder": str(folder),
         "models": len(standing.models),
@@ -109,7 +115,7 @@ def _exported(recipe: Recipe, standing: Standing, folder: Path) -> Result:
         "method": recipe.method.name,
         "parameters": dict(recipe.params),
         "composition": recipe.composition,
-        "merged": [{"name": m["name"], "left_out": m.get("left_out", 0), **m["history"]} for m in standing.models],
+        "merged": [{"name": m["name"], "left_out": m["left_out"], "aside": m["aside"], **m["history"]} for m in models],
     }
 
 
@@ -141,4 +147,5 @@ def _described(path: Path) -> Result:
     record = StateFolder(path).record()
     models = [{**{k: v for k, v in model.items() if k != "history"}, **model["history"]} for model in record["models"]]
     kept = ("method", "parameters", "compute_dtype", "reference_compat", "cmmlib", "torch", "base", "composition")
+    models = [{"left_out": 0, "aside": [], **model} for model in models]  # states of older versions do not say
     return {"state": str(path), **{key: record.get(key) for key in kept}, "models": models}

@@ -1,4 +1,4 @@
-"""The results of the commands on states, as text."""
+"""The results of the commands, as text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..merging.state_json import composed
+from . import check
 
 
 def as_text(command: str, result: dict[str, Any]) -> str:
     """The text that a command prints for its result."""
+    if command == "methods":
+        return "\n\n".join(map(_method, result["methods"]))
     if command == "add":
         return f"merged model {result['number']}, {result['name']!r}: ‖τ‖ = {result['task_vector_norm']:.6g}"
+    if command == "check":
+        return check.as_text(result)
     if command in ("export", "merge"):
         parameters = ", ".join(f"{key}={json.dumps(value)}" for key, value in result["parameters"].items())
         norms = ", ".join(f"{_printable(m['name'])} (‖τ‖ = {m['task_vector_norm']:.4g})" for m in result["merged"])
@@ -21,6 +26,18 @@ def as_text(command: str, result: dict[str, Any]) -> str:
             f"method  {result['method']}({parameters})\nlayers  {composed(result['composition'])}\nmodels  {norms}"
         )
     return _state(result)
+
+
+def _method(method: dict[str, Any]) -> str:
+    defaults = method["parameters"]
+    parameters = [*method["needed"], *(f"{key}={json.dumps(value)}" for key, value in defaults.items())]
+    lines = [f"{method['name']}({', '.join(parameters)})"]
+    lines += [f"  {method[key]}" for key in ("what", "paper") if method[key]]
+    if kept := method["keeps"]:
+        square, wide = (f"{kept[shape]:.2g} times" for shape in ("square", "wide"))
+        sizes = f"{square} a linear weight" if square == wide else f"{square} a square weight, {wide} one four times as wide"
+        lines.append(f"  keeps {sizes}" + (f": {', '.join(kept['parts'])}" if kept["parts"] else ""))
+    return "\n".join(lines)
 
 
 def _state(result: dict[str, Any]) -> str:
@@ -35,7 +52,7 @@ def _state(result: dict[str, Any]) -> str:
     ]
     if result.get("composition"):
         lines.insert(3, f"layers  {composed(result['composition'])}")
-    if left_out := sum(model.get("left_out", 0) for model in result["models"]):
+    if left_out := sum(model["left_out"] for model in result["models"]):
         lines.append(f"        {left_out} tensors of the models left out")
     unknown = sum(not model["hash"] for model in result["models"])
     if unknown:
@@ -43,6 +60,13 @@ def _state(result: dict[str, Any]) -> str:
     if result["models"]:
         header = ("", "name", "‖τ‖", "‖merged‖", "seconds", "merged at", "content")
         lines += ["", *_table([header, *(_model(number, model) for number, model in enumerate(result["models"], 1))])]
+    said: dict[str, list[str]] = {}  # the same sentence often holds for every model
+    for number, model in enumerate(result["models"], 1):
+        for sentence in model["aside"]:
+            said.setdefault(sentence, []).append(str(number))
+    if said:
+        lines += ["", "beside the weights that are merged"]
+        lines += [f"  {', '.join(numbers)}: {_printable(sentence)}" for sentence, numbers in said.items()]
     return "\n".join(lines)
 
 

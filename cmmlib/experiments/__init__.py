@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .judgement import Design as Design
     from .judgement import judge as judge
     from .opcm_scale import measure_scale as measure_scale
+    from .orders import ORDERS as ORDERS
+    from .orders import order_seeds as order_seeds
     from .orders import task_order as task_order
     from .parameter_check import check_parameters as check_parameters
     from .pareto_study import layer_inputs as layer_inputs
@@ -30,10 +32,14 @@ if TYPE_CHECKING:
     from .pareto_study import task_vectors as task_vectors
     from .ray_layers import RayLayers as RayLayers
     from .report import write_report as write_report
+    from .rows import DEFAULT_ROWS as DEFAULT_ROWS
+    from .rows import all_rows as all_rows
     from .rows import label_of as label_of
-    from .rows import published_rows as published_rows
+    from .rows import named_rows as named_rows
+    from .rows import table_rows as table_rows
     from .runs import Run as Run
     from .runs import plan as plan
+    from .runs import plan_table as plan_table
     from .sequence import run_references as run_references
     from .sequence import run_sequence as run_sequence
     from .store import Results as Results
@@ -55,13 +61,13 @@ _HOMES = {
     "grid": "run_grid work_left",
     "judgement": "Design judge",
     "opcm_scale": "measure_scale",
-    "orders": "task_order",
+    "orders": "ORDERS order_seeds task_order",
     "pareto_study": "layer_inputs old_and_new output_changes task_vectors",
     "parameter_check": "check_parameters",
     "ray_layers": "RayLayers",
     "report": "write_report",
-    "rows": "label_of published_rows",
-    "runs": "Run plan",
+    "rows": "DEFAULT_ROWS all_rows label_of named_rows table_rows",
+    "runs": "Run plan plan_table",
     "sequence": "run_references run_sequence",
     "store": "Results",
     "sweeps": "Sweep plan_sweeps swept with_parameter",

@@ -26,7 +26,7 @@ from ..models.opening import open_model
 from .code_graph import imported_modules, source_of
 from .identity import identity_at_once
 from .regmean import regmean, tasks_moments
-from .rows import published_rows
+from .rows import all_rows
 from .store import Results
 
 TaskVector = Mapping[str, Tensor]
@@ -60,7 +60,7 @@ def layer_by_layer(
 
 def at_once_rows(num_tasks: int) -> dict[str, AtOnce]:
     """Label → reference, with the hyper-parameters published for this number of tasks."""
-    scaling = published_rows(num_tasks)["Task arithmetic"][1]["scaling_factor"]
+    scaling = all_rows(num_tasks)["Task arithmetic"][1]["scaling_factor"]
 
     def task_arithmetic(taus: Sequence[TaskVector], kinds: Mapping[str, str]) -> dict[str, Tensor]:
         return {name: task_arithmetic_at_once([tau[name] for tau in taus], scaling) for name in taus[0]}

@@ -87,6 +87,9 @@ def run_grid(
                             progress.done(*done.get())
                         for future in finished:
                             future.result()
+                except KeyboardInterrupt:
+                    print("interrupted; every score so far is kept: run the same once more, and it goes on from there")
+                    raise
                 finally:
                     results.keep_pace(suite.name, backbone, device, pace)
 
@@ -126,7 +129,7 @@ def engine(
 ) -> AbstractContextManager[Engine]:
     """The engine that will run ``runs``; see `run_grid` for the arguments."""
     if ray is not None:
-        return sequences_on_ray(ray, suite, backbone, results, jobs, len(runs), device)
+        return sequences_on_ray(ray, suite, backbone, results, jobs, runs, device)
     jobs = jobs or (torch.cuda.device_count() if device == "cuda" else os.cpu_count()) or 1
     return sequences_in_processes(suite, backbone, runs, results, max(1, min(jobs, len(runs))), device)
 

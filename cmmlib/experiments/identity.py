@@ -11,6 +11,7 @@ from typing import Any
 from ..evaluation.scorer import ZeroShotScorer
 from ..merging.merger import ContinualMerger
 from ..methods import get_method
+from ..methods.finding import short_name
 from ..methods.sources import code_hash
 from ..suites.suite import Suite
 from .code_graph import imported_modules, source_of
@@ -70,7 +71,7 @@ def identity(suite: Suite, backbone: str, run: Run, step: int) -> Merged:
     """
     method = get_method(run.method)
     sequence = run.order(suite)[:step]
-    name, params, code = method.name, canonical_json(method.resolve(run.params)), method.source_hash
+    name, params, code = short_name(method.name), canonical_json(method.resolve(run.params)), method.source_hash
     if not sequence or (step == 1 and method.keeps_first):
         name, params, code = ("individual" if sequence else "pretrained"), "{}", ""
     elif method.order_free:

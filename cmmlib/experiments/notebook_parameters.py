@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from .orders import ORDERS
+from .rows import DEFAULT_ROWS, all_rows
 
 Parameters = dict[str, dict[str, Any]]
 """Notebook name → its parameters, in the order in which the notebooks run."""
 
-ORDERS = list(range(40, 50))
-"""The seeds of the published orders."""
+SEEDS = list(ORDERS["dop"])
+"""The seeds of the orders, unless those of another paper are asked for."""
 
 FULL: dict[str, Parameters] = {
     "mini": {
-        "03_accuracy_curves": {"seeds": {"8": ORDERS, "20": ORDERS[:3]}, "adam_seeds": ORDERS[:3]},
-        "02_main_table": {"num_tasks": [8, 14, 20], "seeds": ORDERS, "adam_seeds": ORDERS[:3]},
+        "03_accuracy_curves": {"seeds": {"8": SEEDS, "20": SEEDS[:3]}, "adam_seeds": SEEDS[:3]},
+        "02_main_table": {"num_tasks": [8, 14, 20], "seeds": SEEDS, "adam_seeds": SEEDS[:3]},
     },
     "clip": {
-        "03_accuracy_curves": {"seeds": {"8": ORDERS, "20": ORDERS[:3]}, "adam_seeds": ORDERS[:3]},
-        "02_main_table": {"num_tasks": [8, 14, 20], "seeds": ORDERS, "adam_seeds": ORDERS},
+        "03_accuracy_curves": {"seeds": {"8": SEEDS, "20": SEEDS[:3]}, "adam_seeds": SEEDS[:3]},
+        "02_main_table": {"num_tasks": [8, 14, 20], "seeds": SEEDS, "adam_seeds": SEEDS},
     },
     "text": {
-        "03_accuracy_curves": {"seeds": {"4": ORDERS, "10": ORDERS[:3]}, "adam_seeds": ORDERS[:3]},
-        "02_main_table": {"num_tasks": [4, 7, 10], "seeds": ORDERS, "adam_seeds": ORDERS[:3]},
+        "03_accuracy_curves": {"seeds": {"4": SEEDS, "10": SEEDS[:3]}, "adam_seeds": SEEDS[:3]},
+        "02_main_table": {"num_tasks": [4, 7, 10], "seeds": SEEDS, "adam_seeds": SEEDS[:3]},
     },
 }
 """The full run of each suite.  The curves come first, after which most sequences of the table are done."""
 
-ALL_BACKBONES = ("clip",)
+ALL_BACKBONES = ("clip", "text")
 """Suites that run on all their backbones without ``--all``."""
 
 FIGURES: Parameters = {
@@ -34,22 +38,13 @@ FIGURES: Parameters = {
     "05_all_at_once": {"num_tasks": [8, 14, 20], "vary_all": True, "references": True},
     "06_geometry": {
         "num_tasks": [8, 20],
-        "seeds": ORDERS[:3],
-        "methods": [
-            "Weight average",
-            "Task arithmetic",
-            "TIES",
-            "MagMax",
-            "OPCM",
-            "DOP",
-            "DOP-exact (α=0.8)",
-            "DOP-all (u)",
-        ],
+        "seeds": SEEDS[:3],
+        "methods": [*DEFAULT_ROWS],
     },
     "07_sweeps": {
-        "seeds": ORDERS[:3],
-        "opcm_seeds": ORDERS[:5],
-        "order_seeds": ORDERS,
+        "seeds": SEEDS[:3],
+        "opcm_seeds": SEEDS[:5],
+        "order_seeds": SEEDS,
         "opcm_alphas": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
         "dop_alphas": [0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0],
         "svd_epsilons": [0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.99, 0.99999],
@@ -57,35 +52,75 @@ FIGURES: Parameters = {
         "steps": [0, 10, 30, 200],
         "ema_betas": [0.0, 0.9, 0.99, 0.999, 1.0],
         "ema_steps": 200,
+        "ridges": [1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1],
+        "powers": [0.0, 0.25, 0.5, 0.75, 1.0],
         "lambda_tasks": [8, 20],
-        "order_rows": [
-            *("Weight average", "Task arithmetic", "TIES", "MagMax", "OPCM (first version)", "OPCM"),
-            *("DOP-exact (α=0.8)", "DOP-exact (balanced)", "DOP-all (u)"),
-        ],
+        "order_rows": [label for label in all_rows(8) if label != "DOP"],
     },
     "10_fair_baselines": {
         "num_tasks": [8, 14, 20],
-        "seeds": ORDERS,
-        "tuning_seeds": [50, 51, 52],
-        "scaling_factors": [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
-        "compare_rows": ["OPCM", "DOP-exact (α=0.8)", "DOP-exact (balanced)", "DOP-all (u)"],
+        "seeds": SEEDS,
+        "tuning_seeds": [52, 53, 54],
+        "scaling_factors": [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0],
+        "compare_rows": ["OPCM", "DOP-exact (α=0.8)", "WUDI", "Kronecker"],
     },
 }
 """What ``--all`` adds on the first backbone: the papers' other figures and our own."""
 
-QUICK: Parameters = {
-    "02_main_table": {"num_tasks": [8], "seeds": ORDERS[:3], "adam_seeds": []},
+QUICK: dict[str, Parameters] = {
+    "mini": {"02_main_table": {"num_tasks": [8], "seeds": SEEDS[:3], "adam_seeds": []}},
+    "clip": {
+        "02_main_table": {
+            "num_tasks": [4],
+            "seeds": SEEDS[:1],
+            "adam_seeds": [],
+            "methods": ["Weight average", "Task arithmetic", "TIES", "MagMax", "OPCM"],
+        }
+    },
+    "text": {"02_main_table": {"num_tasks": [4], "seeds": SEEDS[:3], "adam_seeds": []}},
 }
-"""What ``--quick`` runs instead."""
+"""What ``--quick`` runs instead of each suite's full run."""
+
+QUICK_OPTIONS: dict[str, dict[str, Any]] = {"mini": {}, "clip": {"subset": "quick", "limit": 200}, "text": {}}
+"""Options of a suite that ``--quick`` sets where they are not given."""
 
 
-def first_orders(parameters: dict[str, Any], orders: int | None) -> dict[str, Any]:
-    """A notebook's parameters with at most ``orders`` seeds in each list of seeds; None keeps all.
+def adapted(
+    parameters: dict[str, Any],
+    *,
+    tasks: Sequence[int] | None = None,
+    seeds: Sequence[int] | str | None = None,
+    orders: int | None = None,
+) -> dict[str, Any]:
+    """A notebook's parameters for some numbers of tasks and some orders.
 
-    Parameters whose names end in "seeds" hold a list, or a list per number of tasks.
+    Parameters whose names end in "seeds" hold a list, or a list per number of tasks.  Those of the orders that
+    hyper-parameters are chosen on stay as they are.
+
+    Args:
+        tasks: numbers of tasks in place of a list of them.
+        seeds: of the orders, in place of ours: all of them for ``seeds``, and the first ones where the notebook has fewer
+            than ten; the name of a paper (`cmmlib.experiments.orders.ORDERS`), for its seeds one by one.
+        orders: at most as many seeds in each list; None for all.
     """
-    cut = dict(parameters)
+
+    def chosen(given: Sequence[int], fewer: bool) -> list[int]:
+        if isinstance(seeds, str):
+            other = dict(zip(SEEDS, ORDERS[seeds], strict=True))
+            given = [other.get(seed, seed) for seed in given]
+        elif seeds is not None:
+            given = seeds[: len(given)] if fewer and len(given) < len(SEEDS) else seeds
+        return list(given[:orders])
+
+    new = dict(parameters)
     for key, given in parameters.items():
-        if key.endswith("seeds"):
-            cut[key] = {n: s[:orders] for n, s in given.items()} if isinstance(given, dict) else given[:orders]
-    return cut
+        if key in ("num_tasks", "lambda_tasks") and tasks is not None:
+            new[key] = list(tasks)
+        elif key == "tuning_seeds":
+            new[key] = list(given[:orders])
+        elif key.endswith("seeds") and isinstance(given, dict):
+            numbers = given if tasks is None else {str(n): given[str(n) if str(n) in given else "20"] for n in tasks}
+            new[key] = {number: chosen(part, True) for number, part in numbers.items()}
+        elif key.endswith("seeds"):
+            new[key] = chosen(given, key != "seeds")
+    return new

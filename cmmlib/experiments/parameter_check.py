@@ -13,10 +13,11 @@ from collections.abc import Collection, Mapping, MutableMapping
 from numbers import Integral, Real
 from typing import Any
 
-from ..methods import method_names
+from ..methods import get_method
 from ..suites import load_suite
 from ..suites.loading import SUITES
-from .rows import published_rows
+from .orders import ORDERS, order_seeds
+from .rows import named_rows
 
 EXAMPLES: dict[str, Any] = {
     "suite": "mini",
@@ -29,6 +30,7 @@ EXAMPLES: dict[str, Any] = {
     "method": "opcm",
     "method_params": {},
     "rows": {"mine": ["opcm", {}]},
+    "every_row": True,
     "spread": "std",
     "measure": ["ViT-B/32"],
     "num_tasks": [8, 14],
@@ -58,6 +60,8 @@ EXAMPLES: dict[str, Any] = {
     "steps": [0, 10],
     "ema_betas": [0.99],
     "ema_steps": 10,
+    "ridges": [1e-3],
+    "powers": [0.75],
     "scaling_factors": [0.4],
     "probe_images": 48,
     "images_per_second": {"ViT-B/32": 3000.0},
@@ -92,16 +96,19 @@ OPTIONAL = {
 }
 """Those that may be None."""
 
+_OF_ORDERS = ("orders", "curves")
+"""Parameters that hold seeds of orders, besides those whose names end in "seeds"."""
+
 _SUITE = "suite suite_options backbone"
 _GRID = "out results jobs ray device check"
 _JUDGEMENT = "zoos draws orders curves"
-_SWEEPS = "opcm_alphas lambda_tasks dop_alphas spaces svd_epsilons steps ema_betas ema_steps"
+_SWEEPS = "opcm_alphas lambda_tasks dop_alphas spaces svd_epsilons steps ema_betas ema_steps ridges powers"
 
 NOTEBOOKS = {
     "00_quickstart": "suite num_tasks method install_from",
     "01_merge_sequence": f"{_SUITE} method method_params num_tasks seed out check",
-    "02_main_table": f"{_SUITE} num_tasks seeds adam_seeds spread rows {_GRID}",
-    "03_accuracy_curves": f"{_SUITE} seeds adam_seeds rows {_GRID}",
+    "02_main_table": f"{_SUITE} num_tasks seeds adam_seeds spread every_row methods rows {_GRID}",
+    "03_accuracy_curves": f"{_SUITE} seeds adam_seeds methods rows {_GRID}",
     "04_pareto_front": f"{_SUITE} num_tasks seed alphas probe_images out",
     "05_all_at_once": f"{_SUITE} more_backbones vary_all num_tasks seeds references {_JUDGEMENT} {_GRID}",
     "06_geometry": f"{_SUITE} num_tasks seeds alpha methods out check",
@@ -109,7 +116,8 @@ NOTEBOOKS = {
     "08_method_zoo": "seed m n num_models",
     "09_clip_suite": "suite suite_options num_tasks seeds images_per_second sustained_tflops measure check",
     "10_fair_baselines": f"{_SUITE} num_tasks seeds tuning_seeds scaling_factors compare_rows {_GRID}",
-    "11_second_seed": f"suite_options backbone num_tasks seeds adam_seeds zoo {_GRID}",
+    "11_second_seed": f"suite_options backbone num_tasks seeds adam_seeds every_row methods zoo {_GRID}",
+    "12_your_method": f"{_SUITE} num_tasks seeds methods {_GRID}",
     "13_real_weights": "counterparts backbones out check",
 }
 """Notebook → its parameters."""
@@ -119,6 +127,7 @@ OTHER_EXAMPLES: dict[str, dict[str, Any]] = {
     "01_merge_sequence": {"num_tasks": 8},
     "04_pareto_front": {"num_tasks": 8},
     "07_sweeps": {"num_tasks": 8},
+    "12_your_method": {"num_tasks": 8},
     "03_accuracy_curves": {"seeds": {"8": [40, 41]}},
 }
 """Notebook → examples of parameters that have another form in it."""
@@ -127,8 +136,10 @@ OTHER_EXAMPLES: dict[str, dict[str, Any]] = {
 def check_parameters(values: MutableMapping[str, Any], notebook: str) -> None:
     """Refuse parameters of a wrong form, and names of suites, backbones, methods and rows that do not exist.
 
+    Where seeds of orders are expected, the name of a paper (`cmmlib.experiments.orders.ORDERS`) is as good.
+
     Args:
-        values: the notebook's ``globals()``, right after its parameters.
+        values: the notebook's ``globals()``, right after its parameters.  Seeds replace the names of orders in it.
         notebook: its name, such as ``02_main_table``.
 
     Raises:
@@ -140,11 +151,12 @@ def check_parameters(values: MutableMapping[str, Any], notebook: str) -> None:
     values[_CHECKED] = True
     names = [name for name in NOTEBOOKS[notebook].split() if values[name] is not None or name not in OPTIONAL]
     for name in names:
+        if name in _OF_ORDERS or name.endswith("seeds"):
+            values[name] = _seeds(values[name])
         if not _alike(values[name], examples[name]):
             raise _refused(name, f"expected {_in_words(examples[name])}, got {reprlib.repr(values[name])}", examples[name])
     suite = values["suite"] if "suite" in names else "mini"
-    choices: dict[str, Collection[str]] = {"suite": SUITES, "method": method_names(), "spread": ("std", "interval")}
-    choices |= dict.fromkeys(("methods", "order_rows", "compare_rows"), published_rows(8))
+    choices: dict[str, Collection[str]] = {"suite": SUITES, "spread": ("std", "interval")}
     if suite in SUITES and {"backbone", "more_backbones", "measure"} & {*names}:
         choices |= dict.fromkeys(
             ("backbone", "more_backbones", "measure"), load_suite(suite, **values["suite_options"]).backbones
@@ -153,6 +165,21 @@ def check_parameters(values: MutableMapping[str, Any], notebook: str) -> None:
         given = values[name] if isinstance(values[name], list | tuple) else [values[name]]
         if name in choices and (unknown := [one for one in given if one not in choices[name]]):
             raise _refused(name, f"{unknown[0]!r} is unknown, known are {', '.join(choices[name])}", examples[name])
+    for name in names:
+        try:
+            if name in ("methods", "order_rows", "compare_rows"):
+                named_rows(values[name], 8)
+            elif name == "method":
+                get_method(values[name])
+        except (ValueError, FileNotFoundError) as error:
+            raise _refused(name, str(error), examples[name]) from error
+
+
+def _seeds(given: Any) -> Any:
+    """Seeds of orders, or a mapping to them, with known names replaced by their seeds."""
+    if isinstance(given, Mapping):
+        return {number: _seeds(part) for number, part in given.items()}
+    return order_seeds(given) if isinstance(given, str) and given in ORDERS else given
 
 
 def _require_known(values: Mapping[str, Any], known: Collection[str]) -> None:

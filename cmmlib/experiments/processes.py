@@ -18,6 +18,7 @@ import torch
 
 from ..evaluation.scorer import ZeroShotScorer
 from ..methods import get_method
+from ..methods.finding import file_of
 from ..suites.suite import Suite
 from .engine import Engine, Work
 from .runs import Run
@@ -39,13 +40,13 @@ def sequences_in_processes(
     """
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's thread pools in an unusable state
     done: SimpleQueue[Work] = context.SimpleQueue()
-    modules = sorted({get_method(run.method).step.__module__ for run in runs})
+    modules = sorted({get_method(run.method).step.__module__ for run in runs if file_of(run.method) is None})
     place = (suite, backbone, results.path, device, modules, context.Value("q", 0), done)
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(jobs, context, _start_worker, place) as pool:
 
         def submit(run: Run) -> Future[None]:
-            return pool.submit(_work, run)
+            return pool.submit(_work, run, get_method(run.method).source_hash)
 
         try:
             yield Engine(jobs, submit, done)
@@ -79,7 +80,7 @@ def _start_worker(
     global _worker
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    for module in modules:  # a user's method registers itself when its module is imported
+    for module in modules:  # a user's method registers itself when its module is imported; one named by a file is found
         importlib.import_module(module)
     if device == "cuda":
         with started.get_lock():
@@ -88,7 +89,9 @@ def _start_worker(
     _worker = _Worker(suite, backbone, Results(store), ZeroShotScorer(suite, backbone, device=device), done)
 
 
-def _work(run: Run) -> None:
+def _work(run: Run, code: str) -> None:
+    if get_method(run.method).source_hash != code:
+        raise ValueError(f"the code of method {run.method!r} has changed while the grid ran; run it again")
     _worker.run(run)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from ..methods import Method
+from ..methods.sources import modules_of
 
 LOCAL = "local"
 """The address of a Ray that is started on this machine only."""
@@ -64,3 +67,10 @@ def connected(address: str = LOCAL, cpus: int = 1) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def send_along(ray: Any, methods: Iterable[Method]) -> None:
+    """From now on, the user's own modules that the code of methods comes from and uses travel to the workers with it."""
+    for method in methods:
+        for module in modules_of(method.functions):
+            ray.cloudpickle.register_pickle_by_value(module)

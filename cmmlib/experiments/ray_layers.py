@@ -6,9 +6,9 @@ from contextlib import ExitStack
 
 import torch
 
-from ..merging.parameter_step import Inputs, Step, Stepped
+from ..merging.parameter_step import Inputs, ParameterStep, Step, Stepped
 from .ray_actors import Actors
-from .ray_connection import LOCAL, connected
+from .ray_connection import LOCAL, connected, send_along
 
 
 class LayerWorker:
@@ -56,6 +56,8 @@ class RayLayers:
                 f"RayLayers merges on CPUs, but the model is on {inputs.task_vector.device}: "
                 "make the merger without a device"
             )
+        if isinstance(step, ParameterStep):
+            send_along(self._ray, [step.method])
         return self._actors.do(lambda actor: self._ray.get(actor.apply.remote(step, inputs)))
 
     def close(self) -> None:

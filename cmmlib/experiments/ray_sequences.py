@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import queue
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -23,7 +23,7 @@ from ..suites.suite import Suite
 from .engine import Engine, Work
 from .identity import Merged, identity
 from .ray_actors import Actors
-from .ray_connection import connected
+from .ray_connection import connected, send_along
 from .runs import Run
 from .sequence import run_sequence
 from .store import Results
@@ -85,7 +85,7 @@ class SequenceWorker:
 
 @contextmanager
 def sequences_on_ray(
-    address: str, suite: Suite, backbone: str, results: Results, jobs: int | None, runs: int, device: str
+    address: str, suite: Suite, backbone: str, results: Results, jobs: int | None, runs: Sequence[Run], device: str
 ) -> Iterator[Engine]:
     """An engine of Ray actors that send scores as they are measured; only this process writes them to ``results``.
 
@@ -93,8 +93,8 @@ def sequences_on_ray(
 
     Args:
         address: see `cmmlib.experiments.ray_connection.connected`.
-        jobs: number of workers; default: one per CPU or GPU of the cluster.  There are never more than ``runs``.
-        runs: number of runs that will be submitted.
+        jobs: number of workers; default: one per CPU or GPU of the cluster.  There are never more than runs.
+        runs: all that will be submitted.
         device: where the workers merge and score.
 
     Raises:
@@ -103,15 +103,16 @@ def sequences_on_ray(
     """
     done: queue.SimpleQueue[Work] = queue.SimpleQueue()
     with connected(address, jobs or 1) as ray:
+        send_along(ray, [get_method(name) for name in {run.method for run in runs}])
         resource = "GPU" if device == "cuda" else "CPU"
         there = int(ray.cluster_resources().get(resource, 0))
         if not there:
             raise ValueError(f"Ray at {address!r} has no {resource}; choose another device or cluster")
-        jobs = min(jobs or there, runs)
+        jobs = min(jobs or there, len(runs))
 
         def unit(run: Run, actor: Any) -> None:
             known = results.get_many(identity(suite, backbone, run, step) for step in range(1, run.num_tasks + 1))
-            method = get_method(run.method)  # it carries its hash, so the worker does not need its source
+            method = get_method(run.method)  # it carries its hash and its source, so the worker needs no file
             for told in actor.run.options(num_returns="streaming").remote(run, method, known):
                 what, content = ray.get(told)
                 if what == "work":

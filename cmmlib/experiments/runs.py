@@ -61,7 +61,23 @@ def plan(rows: Rows, num_tasks: int, seeds: Iterable[int], **options: bool) -> l
     Raises:
         ValueError: a method or a parameter in ``rows`` is unknown.
     """
-    for method, params in rows.values():
-        get_method(method).resolve(params)
-    named = [(label, method, params) for label, (method, params) in rows.items()]
+    named = []
+    for label, (name, params) in rows.items():
+        method = get_method(name)
+        method.resolve(params)
+        named.append((label, method.name, params))  # of a file the full path, which other processes find too
     return [Run(label, m, num_tasks, seed, params, **options) for seed in seeds for label, m, params in named]
+
+
+def plan_table(rows: Rows, num_tasks: int, seeds: Iterable[int], adam_seeds: Iterable[int], **options: bool) -> list[Run]:
+    """As `plan`, row by row, with orders of their own for the rows that Adam solves, which take many times as long.
+
+    Args:
+        adam_seeds: of the orders of rows whose hyper-parameter ``solver`` is "adam"; none, and they are left out.
+    """
+    seeds, adam_seeds = list(seeds), list(adam_seeds)
+    runs = []
+    for label, (method, params) in rows.items():
+        adam = get_method(method).resolve(params).get("solver") == "adam"
+        runs += plan({label: (method, params)}, num_tasks, adam_seeds if adam else seeds, **options)
+    return runs

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..analysis.tuning import CHOSEN
 from ..methods import get_method
-from .rows import published_rows
+from .rows import all_rows, named_rows
 from .runs import Run, plan
 from .sweeps import Sweep
 
@@ -17,7 +17,7 @@ def published_values(labels: Iterable[str], num_tasks: Iterable[int], parameter:
     Raises:
         KeyError: there is no such row, or its method has no such hyper-parameter.
     """
-    rows = {(label, number): published_rows(number)[label] for number in num_tasks for label in labels}
+    rows = {(label, number): all_rows(number)[label] for number in num_tasks for label in labels}
     return {key: get_method(method).resolve(params)[parameter] for key, (method, params) in rows.items()}
 
 
@@ -37,7 +37,7 @@ def tuning_sweeps(
     """
     sweeps: dict[int, dict[str, Sweep]] = {}
     for (label, number), known in published.items():
-        method, params = published_rows(number)[label]
+        method, params = all_rows(number)[label]
         orders = seeds[:1] if label in free else seeds
         sweep = Sweep(method, parameter, sorted({*values, known}), orders, fixed=params)
         sweeps.setdefault(number, {})[label] = sweep
@@ -52,14 +52,14 @@ def plan_chosen(
     Args:
         chosen: (label, number of tasks) → value.
         seeds: of the orders that are reported.
-        others: labels of rows that stay as they are published.
+        others: names of rows that stay as they are (`cmmlib.experiments.rows.named_rows`).
     """
     seeds, others, runs = list(seeds), list(others), []
     for number in dict.fromkeys(number for _, number in chosen):
-        rows = published_rows(number)
+        rows = all_rows(number)
         for label in (label for label, count in chosen if count == number):
             method, params = rows[label]
             tuned = params | {parameter: chosen[label, number]}
             runs += plan({label: (method, params), label + CHOSEN: (method, tuned)}, number, seeds)
-        runs += plan({label: rows[label] for label in others}, number, seeds)
+        runs += plan(named_rows(others, number), number, seeds)
     return runs

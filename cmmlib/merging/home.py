@@ -134,7 +134,7 @@ class FolderHome:
 
 
 def restored(
-    path: str | os.PathLike[str], base: Model | None, device: str | torch.device | None
+    path: str | os.PathLike[str], base: Model | None, device: str | torch.device | None, method: str | None = None
 ) -> tuple[Recipe, Standing, FolderHome]:
     """The merge that lives in a folder; see `cmmlib.ContinualMerger.load` for arguments and errors."""
     folder = StateFolder(path)
@@ -143,5 +143,5 @@ def restored(
         record = folder.record()
         folder.sweep(record)
         accumulated = OnDisk(folder.generation(record["running"])) if record["running"] else None
-    recipe = recipe_of(record, folder.path, base, device)
+    recipe = recipe_of(record, folder.path, base, device, method)
     return recipe, standing_of(record, accumulated, recipe), FolderHome(folder)

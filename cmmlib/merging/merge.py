@@ -27,7 +27,7 @@ def merge(base: Model, models: Iterable[Model], *, method: str = "opcm", **param
 
     Args:
         base, models: see `ContinualMerger`.
-        method: name of a registered method.
+        method: name of a method, see `ContinualMerger`.
         **params: all other arguments of `ContinualMerger`, the method's hyper-parameters among them.
 
     Returns:
@@ -67,7 +67,7 @@ def merge_to(
     Args:
         folder: a new or empty folder.
         base, models: see `ContinualMerger`.
-        method: name of a registered method.
+        method: name of a method, see `ContinualMerger`.
         dtype, whole, max_shard_bytes: see `ContinualMerger.export`.
         allow_repeat: let a model occur more than once.
         **params: all other arguments of `ContinualMerger`, the method's hyper-parameters among them.

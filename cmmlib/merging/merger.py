@@ -47,7 +47,7 @@ class ContinualMerger:
         base: the pretrained model that all models were fine-tuned from: a folder, a ``.safetensors`` file, a hub id, an
             ``nn.Module`` (its weights are read when needed, so leave it alone), or a mapping of tensors.  Of a whole CLIP
             model the vision tower is taken.
-        method: name of a registered method.
+        method: name of a method (`cmmlib.get_method`); one of your own as ``path/to/file.py:function``.
         compute_dtype: of the accumulated tensors; default: the base's own, but at least float32.
         device: where to compute; default: the CPU.
         reference_compat: reproduce the published code where it departs from the paper.
@@ -268,6 +268,7 @@ class ContinualMerger:
         folder: str | os.PathLike[str],
         *,
         base: Model | None = None,
+        method: str | None = None,
         device: str | torch.device | None = None,
         progress: bool = False,
         apply_step: ApplyStep | None = None,
@@ -279,14 +280,16 @@ class ContinualMerger:
 
         Args:
             base: where the base is now, if not where it was.
+            method: the method that the state was started with, where that lies in a file or module of the user's: its code
+                is not run because a state names it.
             device, progress, apply_step, memory: see `ContinualMerger`.
 
         Raises:
-            FileNotFoundError: no state there, or its base is not found.
-            ValueError: it is damaged or of another version, or the base is another one.
+            FileNotFoundError: no state there, or its base or its method's file is not found.
+            ValueError: it is damaged or of another version, the base is another one, or the method has to be given.
             StateInUse: another process is writing it.
         """
-        recipe, standing, home = restored(folder, base, device)
+        recipe, standing, home = restored(folder, base, device, method)
         if memory is not None:
             recipe = replace(recipe, memory=memory_budget(memory))
             warn_if_larger_than_memory(recipe)

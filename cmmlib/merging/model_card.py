@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..methods.finding import short_name
 from ..models.checkpoint import WHOLE
 from ..models.content_hash import DIGESTS, STREAM
 from .recipe import Recipe
@@ -30,6 +31,7 @@ def model_card(recipe: Recipe, standing: Standing, *, whole: bool = False) -> st
         whole: whether it is a complete CLIP model.
     """
     facts = to_record(recipe, standing)
+    method = short_name(facts["method"])
     base = facts["base"]
     revision = f", revision {base['revision']}" if base["revision"] else ""
     given = shown(base["source"], base["revision"]) or recipe.base.label
@@ -48,11 +50,11 @@ tags:
 - cmmlib
 ---
 
-# Merged with {facts["method"]}
+# Merged with {method}
 
 {what} Made by cmmlib {_cell(facts["cmmlib"])}, computed in {facts["compute_dtype"]} with torch {facts["torch"]}.
 
-* Method: `{facts["method"]}` ({recipe.method.paper or "no paper named"}), parameters: {_cell(parameters)}
+* Method: `{method}` ({recipe.method.paper or "no paper named"}), parameters: {_cell(parameters)}
 * Base: {_cell(given)}{revision}, content hash `{base["hash"] or NOT_TAKEN}`
 * Reference compatibility: {"on" if facts["reference_compat"] else "off"}
 * Merged: {composed(facts["composition"])}{f"; {lost} tensors of the models left out" if lost else ""}

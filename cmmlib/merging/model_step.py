@@ -76,6 +76,7 @@ def following(
         "revision": arrival.origin.revision,
         "hash": examined.content_hash,
         "left_out": examined.aside.left_out,
+        "aside": [sentence for _, sentence in examined.aside.said],
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "history": {"task_vector_norm": examined.norm},
     }

@@ -15,7 +15,8 @@ class Standing:
     Attributes:
         accumulated: the accumulated tensors; None before the first model.
         norm: ‖accumulated‖ over all parameters; NaN where it is not known yet.
-        models: of each model its name, source, revision, content hash, time and row of the history.
+        models: of each model its name, source, revision, content hash, time, row of the history, and what it has beside the
+            weights that are merged.
     """
 
     accumulated: Accumulated | None = None

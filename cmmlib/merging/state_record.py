@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from ..methods import Method, get_method
+from ..methods.finding import file_of, known_method, short_name
 from ..models.dtypes import dtype_name, dtype_named
 from ..models.layers import Layer
 from ..models.source import Model, Source
@@ -92,22 +94,72 @@ def _layers(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, Layer]
     return layers
 
 
-def recipe_of(record: Mapping[str, Any], state: Path, base: Model | None, device: str | torch.device | None) -> Recipe:
+def method_of(record: Mapping[str, Any], state: Path, given: str | None) -> Method:
+    """The method of a state.
+
+    A state may come from anybody, so no file or module that it names is run, unless the user names it again.
+
+    Args:
+        state: its folder, for messages.
+        given: the method as the user names it; None for one that cmmlib, this process or an installed package has.
+
+    Raises:
+        FileNotFoundError: it is in a file that has gone.
+        ValueError: it has to be given, or another one is.
+    """
+    name = record["method"]
+    if given is None:
+        if found := known_method(name):
+            return found
+        file = file_of(name)
+        if file is not None and not os.path.isfile(file):
+            raise FileNotFoundError(
+                f"{state} was started with {name}, and there is no such file any more; say where it is now: "
+                f"method=…, or --method path/to/{short_name(name)}"
+            )
+        if ":" in name:
+            raise ValueError(
+                f"{state} was started with {name}, code that is not run because a state names it: if you trust it, give "
+                f"method={name!r}, or --method {name}"
+            )
+        raise ValueError(
+            f"{state} was started with a method {name!r} that is not known here: import what registers it, or name it with "
+            "method=…, or --method path/to/file.py:function"
+        )
+    method = get_method(given)
+    if method.name != name and _function(method.name) != _function(name) and code_of(method) != record.get("method_code"):
+        raise ValueError(f"{state} was started with method {name!r}; it cannot go on with {given!r}")
+    return method
+
+
+def _function(name: str) -> str:
+    """A method's name without its file or module."""
+    return name.rpartition(":")[2]
+
+
+def recipe_of(
+    record: Mapping[str, Any],
+    state: Path,
+    base: Model | None,
+    device: str | torch.device | None,
+    given_method: str | None = None,
+) -> Recipe:
     """The recipe that a state's JSON tells.
 
     Args:
         state: its folder, for messages.
         base: where the base is now, if not where it was.
         device: where to compute.
+        given_method: see `method_of`.
 
     Raises:
-        FileNotFoundError: the base is not found.
+        FileNotFoundError: the base, or the method's file, is not found.
         ValueError: an unknown method or parameter, a base in memory that is not given, or another base.
     """
     known = record["base"]
     if base is None and known["source"] is None:
         raise ValueError(f"{state} was started from a base in memory; give it: base=…, or --base")
-    method = get_method(record["method"])
+    method = method_of(record, state, given_method)
     params, place = method.resolve(record["parameters"]), computing_device(device)
     dtype = dtype_named(record["compute_dtype"])
     origin = Origin(known["source"], known.get("revision"))

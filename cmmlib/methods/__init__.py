@@ -18,6 +18,7 @@ from . import (  # noqa: F401  (each registers itself)
     weight_average,
     wudi,
 )
-from .registry import Context, Interval, Kind, Method, Value, get_method, method, method_names
+from .finding import get_method, method_names
+from .registry import Context, Interval, Kind, Method, Value, method
 
 __all__ = ["Context", "Interval", "Kind", "Method", "Value", "get_method", "method", "method_names"]

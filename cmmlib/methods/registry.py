@@ -132,6 +132,11 @@ class Method:
     workspace: float = 40.0
 
     @property
+    def functions(self) -> list[Callable[..., Any]]:
+        """Those that decide the results."""
+        return [each for each in (self.step, self.survey, self.finish, self.summary) if each is not None]
+
+    @property
     def defaults(self) -> dict[str, Any]:
         """The hyper-parameters with their default values."""
         return {p.name: p.default for p in _hyper_parameters(self.step)}
@@ -177,6 +182,10 @@ RESERVED = frozenset((_OF_THE_MERGER + " apply_step memory hashes dtype whole ma
 """Arguments of `cmmlib.ContinualMerger` and `cmmlib.merge_to`, which no hyper-parameter can be called by."""
 
 _METHODS: dict[str, Method] = {}
+_BY_STEP: dict[Callable[..., Any], Method] = {}
+
+LOOKS = "@cmmlib.method above def mine(merged, task_vector, ctx, *, scale: float = 1.0)"
+"""What a method looks like, in a line."""
 
 
 def method(function: Callable[..., Any] | None = None, *, name: str | None = None, paper: str = "", **options: Any) -> Any:
@@ -207,34 +216,20 @@ def register(new: Method) -> None:
     """Make a method known under its name, as `method` does with the function below it.
 
     Raises:
-        ValueError: a method of cmmlib has this name, or the merger an argument that is named as a hyper-parameter.
+        ValueError: a method of cmmlib has this name, the function does not take what a step takes, or the merger has an
+            argument that is named as a hyper-parameter.
     """
     if new.name in _METHODS and _is_ours(_METHODS[new.name].step) and not _is_ours(new.step):
         raise ValueError(f"the name {new.name!r} belongs to a method of cmmlib; choose another")
     if new.separable and new.survey:
         raise ValueError(f"method {new.name!r}: a survey sees the whole model, so the method is not separable")
+    taken = [p for p in inspect.signature(new.step).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    if sum(p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in taken) != 3:
+        raise ValueError(f"{new.name}{inspect.signature(new.step)} is no method; one looks like {LOOKS}")
     for parameter in _hyper_parameters(new.step):
         if parameter.name in RESERVED:
             raise ValueError(f"method {new.name!r}: ContinualMerger takes {parameter.name!r} itself; name it differently")
-    _METHODS[new.name] = new
-
-
-def get_method(name: str) -> Method:
-    """The method registered under ``name``.
-
-    Raises:
-        ValueError: no method has that name.
-    """
-    try:
-        return _METHODS[name]
-    except (KeyError, TypeError):
-        known = ", ".join(sorted(_METHODS))
-        raise ValueError(f"unknown method {name!r}; known are {known} (import the module that registers yours)") from None
-
-
-def method_names() -> list[str]:
-    """Names of all registered methods, sorted."""
-    return sorted(_METHODS)
+    _METHODS[new.name] = _BY_STEP[new.step] = new
 
 
 def _is_ours(step: Callable[..., Any]) -> bool:
@@ -287,9 +282,8 @@ def _sources(method: Method) -> list[str]:
     """The sources that `Method.source_hash` covers."""
     if _is_ours(method.step):
         return package_sources(method.step.__module__, without=__name__)
-    functions = (method.step, method.survey, method.finish, method.summary)
     try:
-        return sources_of(function for function in functions if function is not None)
+        return sources_of(method.functions)
     except OSError:
         raise ValueError(
             f"the source of method {method.name!r} cannot be found, so its scores cannot be told from those of another "

@@ -74,8 +74,30 @@ def sources_of(functions: Iterable[Callable[..., Any]]) -> list[str]:
     Raises:
         OSError: Python cannot find a source, as with what is typed into a plain interpreter.
     """
+    found: set[str] = set()
+    for name, value in _reached(functions):
+        if isinstance(value, types.ModuleType):
+            found.add(inspect.getsource(value))
+        elif isinstance(value, types.FunctionType | type):
+            if getattr(getattr(value, "__code__", None), "co_filename", "") in ("<string>", "<stdin>"):
+                raise OSError("typed into an interpreter")  # where Python 3.13 may find the text of another program
+            found.add(inspect.getsource(value if value.__module__ == "__main__" else sys.modules[value.__module__]))
+        elif (text := _constant(value)) is not None and not name.startswith("__"):
+            found.add(f"{name} = {text}")
+    return sorted(found)
+
+
+def modules_of(functions: Iterable[Callable[..., Any]]) -> list[types.ModuleType]:
+    """The modules of the user's that functions come from, and those that they use: another machine may not have them."""
+    homes = (getattr(value, "__module__", None) for _, value in _reached(functions) if callable(value))
+    modules = [value for _, value in _reached(functions) if isinstance(value, types.ModuleType)]
+    modules += [sys.modules[home] for home in homes if home in sys.modules and home != "__main__"]
+    return [module for module in {module.__name__: module for module in modules}.values() if _of_the_user(module)]
+
+
+def _reached(functions: Iterable[Callable[..., Any]]) -> Iterator[tuple[str, object]]:
+    """Functions and classes of the user's, his modules and constants, by name: all that functions use but libraries."""
     seen: dict[int, object] = {}
-    found: list[str] = []
     pending: list[tuple[str, object]] = [(function.__qualname__, function) for function in functions]
     while pending:
         name, value = pending.pop()
@@ -84,18 +106,14 @@ def sources_of(functions: Iterable[Callable[..., Any]]) -> list[str]:
         seen[id(value)] = value
         if isinstance(value, types.ModuleType):
             if _of_the_user(value):
-                found.append(inspect.getsource(value))
+                yield name, value
                 pending += vars(value).items()
         elif isinstance(value, types.FunctionType | type):
-            main = value.__module__ == "__main__"
-            if main or _of_the_user(sys.modules.get(value.__module__)):
-                if getattr(getattr(value, "__code__", None), "co_filename", "") in ("<string>", "<stdin>"):
-                    raise OSError("typed into an interpreter")  # where Python 3.13 may find the text of another program
-                found.append(inspect.getsource(value if main else sys.modules[value.__module__]))
+            if value.__module__ == "__main__" or _of_the_user(sys.modules.get(value.__module__)):
+                yield name, value
                 pending += _used(value)
-        elif (text := _constant(value)) is not None and not name.startswith("__"):
-            found.append(f"{name} = {text}")
-    return sorted(set(found))
+        else:
+            yield name, value
 
 
 def _of_the_user(module: types.ModuleType | None) -> bool:

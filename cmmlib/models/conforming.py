@@ -120,7 +120,7 @@ def _is_pair(base: Source, name: str, source: Source, missing: list[str], extra:
     """Whether the one parameter that is missing has a row per word, and so has the one that is there instead."""
     if len(missing) != 1 or len(extra) != 1 or base.shapes[name] != source.shapes[extra[0]]:
         return False
-    return base.shapes[name][0] in vocabulary_sizes(base.config)
+    return any(rows in vocabulary_sizes(base.config) for rows in base.shapes[name][:1])  # a scalar has no rows
 
 
 def _require_equal(base: Source, source: Source, alias: str, kept: str) -> None:

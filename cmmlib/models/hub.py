@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fnmatch
 import glob
+import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ..files import free_space
 from .foreign_files import no_weights
+from .hub_errors import explained
 from .side_files import side_files
 
 if TYPE_CHECKING:  # torch takes a second to import
@@ -34,10 +37,11 @@ def model_files(names: Iterable[str]) -> list[str]:
     """
     names = set(names)
     configs = {"config.json", "adapter_config.json"} & names
-    return sorted({*configs, *side_files(names), *_weights(names)})
+    return sorted({*configs, *side_files(names), *weight_files(names)})
 
 
-def _weights(names: Set[str]) -> list[str]:
+def weight_files(names: Set[str]) -> list[str]:
+    """Those of the `model_files` that hold weights; none if the repository has none that are read."""
     adapter = [name for name in _ADAPTER if name in names][:1]
     for whole, shards in _WHOLE:
         index = whole + ".index.json"
@@ -74,7 +78,7 @@ def fetch(model: str, revision: str | None = None) -> Path:
         if (folder := _cached(model, revision)) is not None:
             return folder
         raise
-    if not _weights(set(names)):
+    if not weight_files(set(names)):
         raise no_weights(model, names)
     return _download(model, [glob.escape(name) for name in model_files(names)], revision, "model")
 
@@ -96,17 +100,107 @@ def listing(repo: str, revision: str | None = None, kind: str = "model") -> tupl
     Raises:
         FileNotFoundError: see `fetch`; the cache is not asked.
     """
+    with explained(repo, revision, kind):
+        info = _ask_once(repo, revision, kind)
+        return str(info.sha), sorted(entry.rfilename for entry in info.siblings or ())
+
+
+def sizes(repo: str, commit: str, kind: str = "model") -> dict[str, int]:
+    """The sizes in bytes of all files of a repository at a commit, as the hub states them now.
+
+    Raises:
+        FileNotFoundError: see `fetch`; the cache is not asked.
+    """
+    with explained(repo, commit, kind):
+        info = _ask_once(repo, commit, kind, files_metadata=True)
+        return {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
+
+
+def _ask_once(repo: str, revision: str | None, kind: str, **more: Any) -> Any:
+    """What the hub says about a repository.
+
+    Unlike all else that huggingface_hub asks, this is not asked again for 23 seconds when the hub refuses.
+
+    Raises:
+        HfHubHTTPError, HFValidationError: the hub says no, or there can be no such repository.
+        OfflineModeIsEnabled: the hub cannot be reached.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
-    with _explained(repo, revision, kind):
-        try:
-            info = HfApi().repo_info(repo, revision=revision, repo_type=kind)
-        except (HfHubHTTPError, HFValidationError):
+    try:
+        return HfApi().repo_info(repo, revision=revision, repo_type=kind, **more)
+    except (HfHubHTTPError, HFValidationError):
+        raise
+    except Exception as error:  # the network's own, as huggingface_hub's version has it
+        raise OfflineModeIsEnabled(str(error)) from None
+
+
+def _require_answer(repo: str, revision: str | None, kind: str) -> None:
+    """Ask a hub once before all else; of too many requests (429) the caller's own may wait as long as the hub says."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        _ask_once(repo, revision, kind)
+    except HfHubHTTPError as error:
+        if error.response.status_code != 429:
             raise
-        except Exception as error:  # the network's own, as huggingface_hub's version has it
-            raise OfflineModeIsEnabled(str(error)) from None
-        return str(info.sha), sorted(entry.rfilename for entry in getattr(info, "siblings", None) or ())
+
+
+def cached(repo: str, name: str, commit: str, kind: str = "model") -> Path | None:
+    """Where a file of a repository lies in the local hub cache; None if it does not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(repo, name, revision=commit, repo_type=kind)
+    return Path(path) if isinstance(path, str) else None
+
+
+def cache_folder() -> Path:
+    """The folder of the local hub cache, which need not exist yet."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+def open_file(repo: str, name: str, commit: str, kind: str = "model", buffer: int = 1 << 13) -> BinaryIO:
+    """Open a file of a repository for reading: in the local cache, else on the hub, by range requests and keeping nothing.
+
+    Args:
+        buffer: the least number of bytes that a request asks for.
+
+    Raises:
+        FileNotFoundError: see `fetch`; reading raises it too.
+    """
+    from huggingface_hub import HfFileSystem
+
+    if (path := cached(repo, name, commit, kind)) is not None:
+        return open(path, "rb")
+    prefix = {"dataset": "datasets/"}.get(kind, "")
+    with explained(repo, commit, kind):
+        file = HfFileSystem().open(f"{prefix}{repo}@{commit}/{name}", "rb", cache_type="none")
+    return cast(BinaryIO, io.BufferedReader(_Ranges(file, partial(explained, repo, commit, kind)), buffer))
+
+
+class _Ranges(io.RawIOBase):
+    """A file on a hub.  Each read is a request, whose errors are explained."""
+
+    def __init__(self, file: Any, explained: Callable[[], AbstractContextManager[None]]) -> None:
+        self._file, self._explained = file, explained
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def readinto(self, buffer: Any) -> int:
+        with self._explained():
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def download(repo: str, names: Sequence[str], commit: str, kind: str = "model") -> Path:
@@ -118,11 +212,9 @@ def download(repo: str, names: Sequence[str], commit: str, kind: str = "model") 
         FileNotFoundError: see `fetch`; or the cache holds only some of them and the hub cannot be reached.
         OSError: the disk is full.
     """
-    from huggingface_hub import try_to_load_from_cache
-
-    found = [try_to_load_from_cache(repo, name, revision=commit, repo_type=kind) for name in names]
-    if found and all(isinstance(path, str) for path in found):  # no request, and no progress bar
-        return Path(str(found[0])).parents[len(PurePosixPath(names[0]).parts) - 1]
+    found = [cached(repo, name, commit, kind) for name in names]
+    if found and found[0] and all(found):  # no request, and no progress bar
+        return found[0].parents[len(PurePosixPath(names[0]).parts) - 1]
     folder = _download(repo, [glob.escape(name) for name in names], commit, kind)
     if missing := [name for name in names if not (folder / name).exists()]:
         raise FileNotFoundError(f"{repo}: {', '.join(missing)} not in the local hub cache, and the hub cannot be reached")
@@ -131,21 +223,21 @@ def download(repo: str, names: Sequence[str], commit: str, kind: str = "model") 
 
 def _download(repo: str, patterns: list[str], revision: str | None, kind: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import DryRunError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import DryRunError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     asked: Any = {"repo_type": kind, "revision": revision, "allow_patterns": patterns}
-    with _explained(repo, revision, kind):
+    with explained(repo, revision, kind):
         try:
+            _require_answer(repo, revision, kind)
             files = snapshot_download(repo, **asked, dry_run=True, tqdm_class=_no_bar())
-        except DryRunError as error:  # the hub cannot be reached, or says no: the cache may do
+        except (DryRunError, HfHubHTTPError, OfflineModeIsEnabled) as error:
+            # the hub cannot be reached, or says no: the cache may do
             try:
                 return Path(snapshot_download(repo, **asked, local_files_only=True))
             except LocalEntryNotFoundError:
-                if isinstance(error.__cause__, HfHubHTTPError):
-                    raise error.__cause__ from None
-                raise
-        _require_space(Path(HF_HUB_CACHE), sum(file.file_size or 0 for file in files if file.will_download))
+                cause = error.__cause__
+                raise cause if isinstance(cause, HfHubHTTPError) else error from None
+        _require_space(cache_folder(), sum(file.file_size or 0 for file in files if file.will_download))
         return Path(snapshot_download(repo, **asked))
 
 
@@ -163,49 +255,3 @@ def _no_bar() -> type[Any]:
             super().__init__(*args, **{**kwargs, "disable": True})
 
     return Silent
-
-
-@contextlib.contextmanager
-def _explained(repo: str, revision: str | None, kind: str) -> Iterator[None]:
-    """What can go wrong between here and a hub, in words that say what to do."""
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    kind = {"dataset": "data set"}.get(kind, kind)
-    try:
-        yield
-        return
-    except GatedRepoError:
-        reason = "it is gated: accept its terms on the hub and log in with `hf auth login`"
-    except RepositoryNotFoundError:
-        reason = f"no such folder here, and no such {kind} on the hub (or a private one: log in with `hf auth login`)"
-    except RevisionNotFoundError:
-        reason = f"the hub has no revision {revision!r} of it"
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled):
-        reason = "no such folder here, not in the local hub cache, and the hub cannot be reached"
-    except HFValidationError:
-        reason = "no such file or folder, and not a hub id of the form owner/name"
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        reason = f"the hub refused it ({error})"
-        if status in (401, 403):
-            reason = f"the hub refuses access ({status}): log in with `hf auth login`, with a token that may read it"
-        elif status >= 500:
-            reason = f"not in the local hub cache, and the hub answers with error {status}: try again later"
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise OSError(errno.ENOSPC, f"{repo}: {error.strerror}: free some, or set HF_HOME to another disk") from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            reason = f"the hub cache cannot be written ({error}): set HF_HOME to a folder of yours"
-        else:
-            reason = f"the download failed, try again ({type(error).__name__}: {error})"
-    except Exception as error:  # the network's own: requests', httpx' or httpx2', as huggingface_hub's version has it
-        reason = f"the download failed, try again ({type(error).__name__}: {error})"
-    raise FileNotFoundError(f"{repo}: {reason}")

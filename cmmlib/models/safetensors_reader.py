@@ -51,7 +51,7 @@ def read_header(path: Path) -> Header:
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         try:
-            return Header(*_parse(file, size), size)
+            return parse_header(file, size)
         except ValueError as error:
             raise _damaged(path, error) from None
 
@@ -60,7 +60,8 @@ def _damaged(path: Path, error: object) -> ValueError:
     return ValueError(f"{path} is not a valid safetensors file ({error}); fetch it again")
 
 
-def _parse(file: BinaryIO, size: int) -> tuple[dict[str, Entry], dict[str, str]]:
+def parse_header(file: BinaryIO, size: int) -> Header:
+    """The checked header of a safetensors file of ``size`` bytes that is open at its start; see `read_header`."""
     if size < 8:
         raise ValueError(f"{size} bytes are too few")
     length = int.from_bytes(file.read(8), "little")
@@ -80,7 +81,7 @@ def _parse(file: BinaryIO, size: int) -> tuple[dict[str, Entry], dict[str, str]]
         end += entry.length
     if end != size:
         raise ValueError(f"its header describes {end} bytes, the file has {size}")
-    return entries, metadata
+    return Header(entries, metadata, size)
 
 
 def _entry(name: str, value: Any, base: int) -> Entry:

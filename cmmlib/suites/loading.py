@@ -11,9 +11,14 @@ from .suite import Suite
 from .text.suite import TextSuite
 from .variant import Variant
 
-SUITES = {"mini": ("folder",), "clip": ("models_dir", "data_dir", "revisions", "accept_labels"), "text": ("folder",)}
-_CLASSES: dict[str, Callable[..., Suite]] = {"mini": MiniSuite, "clip": ClipSuite, "text": TextSuite}
+SUITES = {
+    "mini": ("folder",),
+    "clip": ("models_dir", "data_dir", "revisions", "accept_labels", "subset"),
+    "text": ("folder",),
+}
 """The options of each suite besides `limit` and `precision`."""
+
+_CLASSES: dict[str, Callable[..., Suite]] = {"mini": MiniSuite, "clip": ClipSuite, "text": TextSuite}
 
 
 def load_suite(name: str, *, limit: int | None = None, precision: str = "float32", **where: Any) -> Suite:
@@ -23,9 +28,9 @@ def load_suite(name: str, *, limit: int | None = None, precision: str = "float32
         name: "mini", "clip" or "text".
         limit: the largest number of images or texts per test set, evenly spaced; None for all.
         precision: ``float32`` or ``bfloat16``, in which the encoder computes when it is scored.
-        where: options of the suite.  For "clip": models_dir, data_dir, revisions and accept_labels, see
-            `cmmlib.suites.clip.suite.ClipSuite`.  For "mini" and "text": folder, a zoo
-            other than the one that ships, or that is in the cache.
+        where: options of the suite.  For "clip": models_dir, data_dir, revisions, accept_labels and subset, see
+            `cmmlib.suites.clip.suite.ClipSuite`.  For "mini" and "text": folder, a zoo other than the one that ships or lies
+            in the cache.
 
     Raises:
         ValueError: the name or an option is unknown, or an option has a bad value.

@@ -1,7 +1,7 @@
 """The papers' own figures, to compare with ours.
 
 They are for the CLIP suite only; the mini suite's numbers are never compared with them.  Figures that could not be verified
-are left out.  The standard deviation over orders is not known for any of them.
+are left out: DOP's own table could not be read anywhere.
 """
 
 from __future__ import annotations
@@ -12,15 +12,20 @@ import pandas as pd
 
 _FOLDERS = {"clip": Path(__file__).parent / "clip" / "published"}
 
+LABELS = {"Pre-trained": "Pretrained", "Individual fine-tuned": "Individual"}
+"""A paper's name of a row → ours, where they differ.  A row that we do not have keeps the paper's."""
+
 
 def published_table(suite: str, backbone: str) -> pd.DataFrame:
     """What papers report for methods under this protocol.
 
     Returns:
-        Columns ``num_tasks``, ``label``, ``metric`` ("ACC" or "BWT"), ``value`` (ACC in per cent, BWT in points) and
-        ``source``; empty for a suite that no paper reports.
+        Columns ``num_tasks``, ``label``, ``metric`` ("ACC" or "BWT"), ``value`` and ``std`` (over orders, NaN where none is
+        reported; ACC in per cent, BWT in points), ``source``, and ``note``, which is not NaN where a figure looks like a
+        slip; empty for a suite that no paper reports.
     """
-    return _read(suite, "continual.csv", backbone, ["num_tasks", "label", "metric", "value", "source"])
+    table = _read(suite, "continual.csv", backbone, ["num_tasks", "method", "metric", "value", "std", "source", "note"])
+    return table.rename(columns={"method": "label"}).replace({"label": LABELS})
 
 
 def published_individual(suite: str, backbone: str) -> pd.DataFrame:

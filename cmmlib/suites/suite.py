@@ -43,6 +43,11 @@ def require_known(suite: str, what: str, value: str, choices: Sequence[str]) -> 
         raise ValueError(f"unknown {what} {value!r} in suite {suite}; choices: {', '.join(choices)}")
 
 
+def evenly_spaced(n: int, count: int) -> list[int]:
+    """``count`` of the numbers 0 … n − 1, evenly spaced: floor(i · n / count); all if there are no more."""
+    return [i * n // count for i in range(count)] if count < n else list(range(n))
+
+
 class Suite(Protocol):
     """What an experiment needs of a suite.  Unknown backbones and tasks raise a ValueError that lists the choices."""
 
@@ -88,12 +93,12 @@ class Suite(Protocol):
         """Folder (or hub id) of the vision tower or encoder fine-tuned on a task."""
         ...
 
-    def test_set(self, task_name: str) -> Dataset:
-        """The test split, at most `limit` rows: columns image (PIL) or text, and label (int64 or ClassLabel)."""
+    def test_set(self, task_name: str, limit: int | None = None) -> Dataset:
+        """The test split, at most ``limit`` rows: columns image (PIL) or text, and label (int64 or ClassLabel)."""
         ...
 
     def test_set_key(self, task_name: str) -> str:
-        """A key of the content and order of `test_set`: equal keys, equal rows.  Reads no rows."""
+        """A key of the content and order of `test_set` without its limit: equal keys, equal rows.  Reads no rows."""
         ...
 
     def trained(self, backbone: str) -> DataFrame:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmmlib.analysis.intervals import bootstrap_interval, pair_conclusions, paired_differences
+from cmmlib.analysis.intervals import bootstrap_interval, leads_over, pair_conclusions, paired_differences
 
 
 def test_interval_of_a_normal_mean_is_about_two_standard_errors():
@@ -40,6 +40,19 @@ def test_differences_are_taken_order_by_order():
     assert (row.low, row.high) == (0.0, 1.0)
     with pytest.raises(ValueError, match=r"no row 'D'.*A, B, C"):
         paired_differences(PER_RUN, against="D")
+
+
+def test_a_rows_leads_are_the_others_differences_turned_round():
+    per_run = pd.DataFrame(
+        [("A", 8, 1, 60.0), ("A", 8, 2, 61.0), ("B", 8, 1, 58.0), ("B", 8, 2, 62.0), ("C", 8, 1, 50.0), ("C", 8, 2, 50.0)],
+        columns=["label", "num_tasks", "seed", "acc"],
+    )
+    leads = leads_over(per_run, "A").set_index("over")
+    assert leads["difference"].to_dict() == {"B": 0.5, "C": 10.5} and leads["improvement"].to_dict() == {"B": 0.5, "C": 1.0}
+    backwards = paired_differences(per_run[per_run["label"] != "C"], "B")
+    assert leads.loc["B", ["difference", "low", "high"]].tolist() == pytest.approx(
+        backwards.loc[0, ["difference", "low", "high"]]
+    )
 
 
 def test_conclusions_of_one_zoo_are_held_reversed_or_left_undecided_by_another():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmmlib.cli import main
+from cmmlib.cli.main import COMMANDS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -50,7 +51,26 @@ def test_help_names_what_runs_on_ray(capsys, command, options):
 
 
 def test_every_command_says_what_its_exit_codes_mean(capsys):
-    for command in ("start", "add", "status", "export", "merge", "reproduce", "report"):
+    for command in ("start", "add", "status", "export", "merge", "reproduce", "report", "check"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0 and "exit codes:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            ["reproduce", "--quick", "--methods", "a b"],
+            "every score so far is kept; go on with: cmm reproduce --quick --methods 'a b'",
+        ),
+        (["status", "state"], "nothing was changed; try again with: cmm status state"),
+    ],
+)
+def test_an_interrupted_command_says_how_to_go_on(command, said, monkeypatch, capsys):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, command[0], interrupt)
+    assert main(command) == 130
+    assert said in capsys.readouterr().err

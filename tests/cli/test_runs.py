@@ -12,7 +12,12 @@ from cmmlib.experiments.notebook_parameters import FIGURES, FULL, QUICK
     [
         (["reproduce", "--suite", "nosuch"], "known"),
         (["reproduce", "--jobs", "0"], "--jobs"),
-        (["reproduce", "--orders", "11"], "--orders: expected 1 to 10"),
+        (["reproduce", "--orders", "11"], "--orders: expected 1 to 10, got 11"),
+        (["reproduce", "--seeds", "opcm"], "--seeds opcm: expected whole numbers or one of dop, mingle"),
+        (["reproduce", "--seeds", "40", "dop"], "--seeds 40 dop: expected whole numbers, or one name"),
+        (["reproduce", "--tasks", "8", "21"], "--tasks 21: suite mini takes 2 to 20"),
+        (["reproduce", "--methods", "OPMC"], "--methods: no row and unknown method 'OPMC'"),
+        (["reproduce", "--methods", "nowhere.py:f"], "--methods: method '"),
         (["reproduce", "--backbone", "ViT-H/14"], "suite mini has ViT-mini"),
         (["reproduce", "--limit", "0"], "limit is 0"),
         (["reproduce", "--precision", "half"], "float32, bfloat16"),
@@ -30,7 +35,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, monkeypa
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        (["--quick"], {"mini-quick/ViT-mini-12": set(QUICK)}),
+        (["--quick"], {"mini-quick/ViT-mini-12": set(QUICK["mini"])}),
         ([], {"mini/ViT-mini-12": set(FULL["mini"])}),
         (["--all", "--backbone", "ViT-mini/12"], {"mini/ViT-mini-12": {*FULL["mini"], *FIGURES}}),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from cmmlib import ContinualMerger, merge
 from cmmlib.cli import main
@@ -162,3 +162,34 @@ def test_progress_goes_to_a_terminals_error_stream(
     assert main(["add", state, TASKS[0]]) == 0
     captured = capsys.readouterr()
     assert "merging" in captured.err and "merging:" not in captured.out
+
+
+def test_status_shows_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture):
+    tower = {"vision_model.pre_layrnorm.weight": torch.ones(2), "vision_model.fc.weight": torch.eye(2)}
+    save_file(tower, tmp_path / "base.safetensors")
+    for number in (2, 3):
+        rest = {"text_model.encoder.layers.0.mlp.fc1.weight": torch.eye(2), "logit_scale": torch.tensor(1.0)}
+        whole = {**tower, **rest, "vision_model.fc.weight": number * torch.eye(2)}
+        save_file(whole, tmp_path / f"whole{number}.safetensors")
+    state, models = str(tmp_path / "state"), [str(tmp_path / f"whole{number}.safetensors") for number in (2, 3)]
+    assert main(["start", state, "--base", str(tmp_path / "base.safetensors"), "--method", "weight_average"]) == 0
+    assert [main(["add", state, model]) for model in models] == [0, 0]
+    capsys.readouterr()
+    sentence = "of a whole CLIP model only the vision tower is merged; 2 other tensors are left out"
+    assert main(["status", state]) == 0
+    said = capsys.readouterr().out
+    assert "4 tensors of the models left out" in said
+    assert said.endswith(f"beside the weights that are merged\n  1, 2: {sentence}\n")
+    assert main(["status", state, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["models"]
+    assert [(model["left_out"], model["aside"]) for model in found] == [(2, [sentence])] * 2
+    merge_all = ["merge", "--base", str(tmp_path / "base.safetensors"), "--method", "weight_average", "--json"]
+    assert main([*merge_all, "--out", str(tmp_path / "out"), *models]) == 0
+    assert json.loads(capsys.readouterr().out)["merged"][1]["aside"] == [sentence]
+    # a state of an older version does not say
+    file = Path(state) / "state.json"
+    record = json.loads(file.read_text())
+    for model in record["models"]:
+        del model["aside"], model["left_out"]
+    file.write_text(json.dumps(record))
+    assert main(["status", state]) == 0 and "beside the weights" not in capsys.readouterr().out

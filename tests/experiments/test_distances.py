@@ -24,7 +24,7 @@ def test_every_step_of_every_row_is_measured():
 
 def test_an_unknown_row_is_refused():
     suite = load_suite("mini")
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="no row and unknown method"):
         merge_distances(suite, suite.backbones[0], ["nonsense"], [suite.task_names(1)])
 
 

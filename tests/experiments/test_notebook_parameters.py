@@ -2,11 +2,12 @@
 
 import pytest
 
-from cmmlib.experiments.notebook_parameters import FIGURES, FULL, ORDERS, QUICK, first_orders
+from cmmlib.experiments.notebook_parameters import FIGURES, FULL, QUICK, SEEDS, adapted
+from cmmlib.experiments.orders import ORDERS
 from cmmlib.experiments.reproduce import parameters_of
 from cmmlib.paths import notebooks_dir
 
-SETTINGS = {**FULL, "quick": QUICK, "figures": FIGURES}
+SETTINGS = {**FULL, **{f"{name} quick": quick for name, quick in QUICK.items()}, "figures": FIGURES}
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -19,5 +20,28 @@ def test_injected_parameters_exist_in_the_notebooks(setting):
 
 def test_fewer_orders_are_the_first_ones_and_leave_the_data_as_it_is():
     given = FULL["mini"]["03_accuracy_curves"]
-    assert first_orders(given, 2) == {"seeds": {"8": [40, 41], "20": [40, 41]}, "adam_seeds": [40, 41]}
-    assert first_orders(given, None) == given and given["seeds"]["8"] == ORDERS == list(range(40, 50))
+    assert adapted(given, orders=2) == {"seeds": {"8": [40, 41], "20": [40, 41]}, "adam_seeds": [40, 41]}
+    assert adapted(given) == given and given["seeds"]["8"] == SEEDS == list(range(40, 50))
+
+
+def test_another_papers_orders_take_the_place_of_ours_one_by_one():
+    given = FULL["mini"]["03_accuracy_curves"]
+    mingle = list(range(42, 52))
+    assert adapted(given, seeds="mingle") == {"seeds": {"8": mingle, "20": mingle[:3]}, "adam_seeds": mingle[:3]}
+    assert adapted(given, seeds="dop") == given
+
+
+def test_orders_that_hyper_parameters_are_chosen_on_are_reported_by_no_paper():
+    tuning = FIGURES["10_fair_baselines"]["tuning_seeds"]
+    assert not {seed for seeds in ORDERS.values() for seed in seeds} & {*tuning}
+    assert adapted(FIGURES["10_fair_baselines"], seeds="mingle")["tuning_seeds"] == tuning
+
+
+def test_seeds_and_numbers_of_tasks_of_ones_own():
+    given = {"num_tasks": [8, 14, 20], "seeds": SEEDS[:3], "adam_seeds": SEEDS[:3], "tuning_seeds": [50, 51]}
+    new = adapted(given, tasks=[5], seeds=[1, 2, 3, 4])
+    assert new == {"num_tasks": [5], "seeds": [1, 2, 3, 4], "adam_seeds": [1, 2, 3], "tuning_seeds": [50, 51]}
+    curves = FULL["mini"]["03_accuracy_curves"]
+    assert adapted(curves, tasks=[8, 14], orders=2)["seeds"] == {"8": [40, 41], "14": [40, 41]}
+    assert adapted(curves, seeds=[1, 2, 3, 4])["seeds"] == {"8": [1, 2, 3, 4], "20": [1, 2, 3]}
+    assert adapted({"num_tasks": [8], "adam_seeds": []}, seeds=[1])["adam_seeds"] == []

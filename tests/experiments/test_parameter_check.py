@@ -35,7 +35,7 @@ def test_a_notebook_checks_its_own_parameters_and_its_defaults_pass(notebook):
     assert f'check_parameters(globals(), "{notebook}")' in cells[1].source
 
 
-@pytest.mark.parametrize("setting", [*FULL.values(), QUICK, FIGURES])
+@pytest.mark.parametrize("setting", [*FULL.values(), *QUICK.values(), FIGURES])
 def test_what_reproduce_injects_passes(setting):
     for notebook, parameters in setting.items():
         check_parameters(defaults(notebook) | parameters, notebook)
@@ -73,12 +73,14 @@ def test_other_spellings_of_the_right_form_pass(notebook, given):
         ("01_merge_sequence", "num_tasks", "8", "num_tasks: expected a whole number, got '8'"),
         ("02_main_table", "check", "false", "check: expected true or false, got 'false'"),
         ("02_main_table", "jobs", True, "jobs: expected a whole number, got True"),
+        ("02_main_table", "seeds", "opcm", "seeds: expected a list of whole numbers, got 'opcm'"),
+        ("02_main_table", "every_row", 1, "every_row: expected true or false, got 1"),
         ("03_accuracy_curves", "seeds", [40], "seeds: expected a mapping to lists of whole numbers"),
         ("06_geometry", "alpha", "0.5", "alpha: expected a number"),
-        ("01_merge_sequence", "method", "opmc", "method: 'opmc' is unknown, known are .*opcm"),
+        ("01_merge_sequence", "method", "opmc", "method: unknown method 'opmc'; known are .*opcm"),
         ("01_merge_sequence", "backbone", "ViT-H/14", "backbone: 'ViT-H/14' is unknown, known are ViT-mini/12"),
         ("02_main_table", "suite", "minni", "suite: 'minni' is unknown, known are mini, clip"),
-        ("07_sweeps", "order_rows", ["opcm"], "order_rows: 'opcm' is unknown, known are .*OPCM"),
+        ("07_sweeps", "order_rows", ["OPMC"], "order_rows: no row and unknown method 'OPMC'; known are .*rows are .*OPCM"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_the_right_form(notebook, name, value, message):
@@ -86,6 +88,15 @@ def test_what_is_wrong_is_one_line_with_the_right_form(notebook, name, value, me
         check_parameters(defaults(notebook) | {name: value}, notebook)
     text = str(error.value)
     assert "\n" not in text and text.partition("with papermill: -y ")[2].startswith(f"'{{{name}: ")
+
+
+def test_orders_may_be_given_by_the_name_of_a_paper():
+    values = defaults("03_accuracy_curves") | {"seeds": {"8": "mingle", "20": [40]}, "adam_seeds": "dop"}
+    check_parameters(values, "03_accuracy_curves")
+    assert values["seeds"] == {"8": list(range(42, 52)), "20": [40]} and values["adam_seeds"] == list(range(40, 50))
+    values = defaults("05_all_at_once") | {"orders": {8: "dop"}}
+    check_parameters(values, "05_all_at_once")
+    assert values["orders"] == {8: list(range(40, 50))}
 
 
 def test_the_right_form_is_what_papermill_takes():

@@ -14,7 +14,7 @@ def test_without_ray_the_way_out_is_named(monkeypatch):
 
 
 def test_rays_client_is_refused_before_anything_starts():
-    ray = pytest.importorskip("ray")
+    ray = pytest.importorskip("ray", reason="Ray is missing; to have it: pip install -e '.[ray]'")
     if ray.is_initialized():
         pytest.skip("a connection that is there is used")
     with pytest.raises(ValueError, match="give HOST:PORT or auto"), connected("ray://somewhere:10001"):

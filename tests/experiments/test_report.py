@@ -76,6 +76,14 @@ def test_the_page_holds_the_table_the_figures_and_what_was_run(run):
     assert "Joint training see training data" in page
 
 
+def test_rows_that_are_not_as_published_are_explained(run):
+    assert "cmmlib's own" not in write_report(run).read_text().replace("&#39;", "'")
+    more = "".join(f"| {label} | 80.0 | | 3 |\n" for label in ("DOP-exact (α=0.8)", "WUDI", "Kronecker"))
+    (run / "main_table.md").write_text(TABLE + more)
+    page = write_report(run).read_text()
+    assert "cmmlib's own: DOP-exact (α=0.8), Kronecker." in page and "WUDI is its paper's objective" in page
+
+
 def test_the_page_needs_no_other_file_and_no_script(run):
     page = write_report(run).read_text()
     assert set(re.findall(r'src="(.{5})', page)) == {"data:"}

@@ -18,11 +18,12 @@ def notebook(path, *sources):
     return path
 
 
-def test_parameters_reach_the_notebook(tmp_path):
+def test_parameters_reach_the_notebook(tmp_path, capfd):
     source = notebook(tmp_path / "n.ipynb", "numbers = [1]\nwho = 'a'", "print(sum(numbers), who)")
     run_notebook(source, tmp_path / "out.ipynb", {"numbers": [40, 2], "who": "b"})
     assert nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs[0].text == "42 b\n"
     assert nbformat.read(source, 4).cells[-1].outputs == []
+    assert "encryption" not in capfd.readouterr().err  # ipykernel's warning of sockets that anybody can listen to
 
 
 def test_a_notebook_runs_in_this_interpreter_whatever_kernels_braces_and_homes_there_are(tmp_path, monkeypatch):
@@ -65,10 +66,26 @@ def test_every_backbone_has_a_folder_and_a_table_of_its_own_and_the_notebooks_wh
     done = reproduce(
         quick=True, backbones=["ViT-mini/9", "ViT-mini/12"], orders=1, out=tmp_path, check=False, suite_options={"limit": 5}
     )
+    marked = "Not the protocol: the tasks on at most 5 images each. For looking only.\n\ntable of "
     assert [(run.suite, run.backbone, run.table) for run in done] == [
-        ("mini", "ViT-mini/9", "table of ViT-mini/9"),
-        ("mini", "ViT-mini/12", "table of ViT-mini/12"),
+        ("mini", "ViT-mini/9", f"{marked}ViT-mini/9"),
+        ("mini", "ViT-mini/12", f"{marked}ViT-mini/12"),
     ]
+    assert all((run.folder / "main_table.md").read_text() == run.table for run in done)
     assert [run.folder for run in done] == [tmp_path / "mini-quick" / name for name in ("ViT-mini-9", "ViT-mini-12")]
     assert all(parameters["seeds"] == [40] and parameters["suite_options"] == {"limit": 5} for parameters in seen)
-    assert not any(parameters["check"] for parameters in seen)
+    assert not any(parameters["check"] or parameters["every_row"] for parameters in seen)
+
+
+def test_all_rows_come_with_everything_and_another_papers_orders_by_its_name(tmp_path, monkeypatch):
+    seen = {}
+
+    def pretend(source, target, parameters):
+        seen.setdefault(source.stem, []).append(parameters)
+        (target.parent.parent / "main_table.md").write_text("the table")
+
+    monkeypatch.setattr(module, "run_notebook", pretend)
+    reproduce(everything=True, seeds="mingle", out=tmp_path)
+    assert [parameters["every_row"] for parameters in seen["02_main_table"]] == [True] * 3
+    assert all(parameters["seeds"] == list(range(42, 52)) for parameters in seen["02_main_table"])
+    assert "every_row" not in seen["03_accuracy_curves"][0] and len(seen["07_sweeps"]) == 1

@@ -3,7 +3,7 @@
 import pytest
 
 import cmmlib
-from cmmlib.experiments.runs import Run, plan
+from cmmlib.experiments.runs import Run, plan, plan_table
 
 from ..helpers.golden_suite import SUITE, TASKS
 
@@ -39,3 +39,18 @@ def test_a_drawn_run_merges_the_first_tasks_of_an_order_of_all():
 def test_of_a_final_run_only_the_last_step_is_scored():
     run = Run("OPCM", "opcm", 3, 40, final=True)
     assert run.wanted(SUITE) == [[], [], run.order(SUITE)]
+
+
+def test_rows_that_adam_solves_have_orders_of_their_own():
+    rows = {
+        "DOP": ("dop", {}),
+        "exact": ("dop", {"solver": "exact"}),
+        "WUDI": ("wudi", {"solver": "adam"}),
+        "mean": ("opcm", {}),
+    }
+    runs = plan_table(rows, 3, [40, 41], [50], every_step=True)
+    assert [(run.label, run.seed) for run in runs] == [
+        *[("DOP", 50), ("exact", 40), ("exact", 41), ("WUDI", 50), ("mean", 40), ("mean", 41)],
+    ]
+    assert all(run.every_step for run in runs)
+    assert {run.label for run in plan_table(rows, 3, [40], [])} == {"exact", "mean"}

@@ -48,7 +48,10 @@ def write_models(folder: Path, backbone: str) -> None:
 
     base = folder / "openai" / MODELS[backbone]
     base.mkdir(parents=True)
-    (base / "config.json").write_text(json.dumps({**config.to_dict(), "architectures": ["CLIPModel"]}, indent=1))
+    said = {**config.to_dict(), "architectures": ["CLIPModel"]}
+    if backbone == "ViT-B/16":  # as it was first published: transformers then takes the largest token for the end
+        said["text_config"] = {**said["text_config"], "eos_token_id": 2}
+    (base / "config.json").write_text(json.dumps(said, indent=1))
     _write_processor(base, vocabulary, merges)
     if "safetensors" in WEIGHTS[backbone]:
         save_file(state, base / "model.safetensors", metadata={"format": "pt"})
@@ -72,6 +75,9 @@ def write_models(folder: Path, backbone: str) -> None:
         tuned = {name: tensor + _change(tensor, generator) for name, tensor in tower.items()}
         save_file(tuned, target / "model.safetensors", metadata={"format": "pt"})
         (target / "README.md").write_text("A stand-in.\n")
+        if i % 7 == 0:  # some were uploaded with the records of their training
+            (target / "runs").mkdir()
+            (target / "runs" / "events.out.tfevents.0").write_bytes(NEVER)
 
 
 def _change(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

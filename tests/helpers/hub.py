@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +38,8 @@ class Hub(ThreadingHTTPServer):
         self.faults: dict[str, str] = {}  # repository → gated, private, forbidden, down or torn
         self.sizes: dict[str, int] = {}  # repository/file → the size that the hub claims
         self.requests: list[str] = []
+        self.sent: Counter[str] = Counter()  # address → bytes of all answers
+        self.lock = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -73,8 +76,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self, body: bool = True):
         path = self.path.partition("?")[0]
         self.server.requests.append(f"{self.command} {unquote(path)}")
-        if match := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path):
-            kind, repo, what, revision = match.groups()
+        if match := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+)(?:/(.+))?)?", path):
+            kind, repo, what, revision, under = match.groups()
             repo = repo if kind == "models" else f"datasets/{repo}"
         elif match := re.fullmatch(r"/((?:datasets/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             (repo, revision, file), what = match.groups(), "file"
@@ -102,19 +105,24 @@ class Handler(BaseHTTPRequestHandler):
         listing = [
             {"type": "file", "path": name, "size": self._size(repo, name, file), "oid": f"{i:040x}"}
             for i, (name, file) in enumerate(files.items())
+            if what != "tree" or not under or name.startswith(f"{unquote(under)}/")
         ]
         info = {"_id": "0", "id": repo.removeprefix("datasets/"), "sha": commit, "private": False, "tags": []}
-        info |= {"downloads": 0, "likes": 0, "siblings": [{"rfilename": entry["path"]} for entry in listing]}
+        info |= {"downloads": 0, "likes": 0, "siblings": [{"rfilename": e["path"], "size": e["size"]} for e in listing]}
         self.answer(200, json.dumps(listing if what == "tree" else info).encode(), {}, body)
 
     def _size(self, repo: str, name: str, file: bytes | Path) -> int:
         return self.server.sizes.get(f"{repo}/{name}", len(file) if isinstance(file, bytes) else file.stat().st_size)
 
     def answer(self, status: int, data: bytes, headers: dict[str, str], body: bool, torn: bool = False):
-        if status == 200 and (match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))):
-            start = int(match[1])  # a download that resumes
-            headers = {**headers, "Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
-            status, data = 206, data[start:]
+        if status == 200 and (match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))):
+            start = int(match[1])  # a download that resumes, or a part
+            stop = min(int(match[2]) + 1, len(data)) if match[2] else len(data)
+            headers = {**headers, "Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}
+            status, data = 206, data[start:stop]
+        if body:
+            with self.server.lock:
+                self.server.sent[unquote(self.path.partition("?")[0])] += len(data)
         self.send_response(status)
         for key, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
             self.send_header(key, value)

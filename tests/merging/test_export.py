@@ -25,6 +25,7 @@ from ..helpers.models import GOLDEN
 pytestmark = pytest.mark.filterwarnings("ignore:custom code of")  # the base holds some
 
 OLDER = os.environ.get("CMMLIB_TRANSFORMERS4")
+WITHOUT_4 = "transformers 4 is not tried; to have it: make export-test"
 
 SCRIPT = """
 import hashlib, json, sys
@@ -50,7 +51,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
 
 PYTHONS = [
     pytest.param(sys.executable, "5", id="installed"),
-    pytest.param(OLDER, "4", id="older", marks=pytest.mark.skipif(not OLDER, reason="CMMLIB_TRANSFORMERS4 names no Python")),
+    pytest.param(OLDER, "4", id="older", marks=pytest.mark.skipif(not OLDER, reason=WITHOUT_4)),
 ]
 
 

@@ -56,3 +56,10 @@ def test_an_extra_head_is_named(tmp_path: Path):
     merger = ContinualMerger(saved(base.bert, tmp_path / "encoder"), "weight_average")
     with pytest.raises(ValueError, match=r"has, and the base has not, 'cls\.predictions.* and \d more"):
         merger.add(model)
+
+
+def test_a_scalar_under_another_name_is_named():
+    base = {"weight": torch.ones(2, 3), "logit_scale": torch.tensor(1.0)}
+    model = {"weight": torch.zeros(2, 3), "temperature": torch.tensor(2.0)}
+    with pytest.raises(ValueError, match="lacks 'logit_scale'"):
+        ContinualMerger(base, "weight_average").add(model)

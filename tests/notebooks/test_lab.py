@@ -26,7 +26,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 PATIENCE = 180  # seconds, for what takes ten on an idle machine
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="there is no browser; to have one: apt install chromium, or Google Chrome"
+)
 
 
 def until(condition, what):

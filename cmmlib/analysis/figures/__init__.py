@@ -3,7 +3,7 @@
 from .accuracy import accuracy_heatmap, main_figure, order_strip
 from .claims import claim_dots, interval_dots
 from .cost import cost_curves, cost_figure
-from .curves import history_curves, label_curves, step_curves
+from .curves import history_curves, label_curves, named_curves, step_curves
 from .geometry import aligned_shares, cosine_heatmap, kind_curves, removed_shares
 from .kept import kept_curves
 from .layers import projection_panels, spectrum_panels
@@ -50,6 +50,7 @@ __all__ = [
     "line_style",
     "main_figure",
     "merge_path",
+    "named_curves",
     "order_strip",
     "panels",
     "paper_style",

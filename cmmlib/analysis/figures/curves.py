@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from .style import count_axis, line_style
+
+NAME_HEIGHT = 0.05
+"""The height of a line's name as a share of the axis, which should be at least two inches high."""
 
 
 def step_curves(ax: Axes, points: pd.DataFrame, column: str = "seen") -> Axes:
@@ -35,6 +38,34 @@ def step_curves(ax: Axes, points: pd.DataFrame, column: str = "seen") -> Axes:
     }[column]
     ax.set(ylabel=ylabel)
     count_axis(ax, "merged models")
+    return ax
+
+
+def named_curves(ax: Axes, points: pd.DataFrame, names: Mapping[str, str]) -> Axes:
+    """Draw mean accuracy on seen tasks against the number of merged models, with each line's name and last value at its end.
+
+    Args:
+        points: `cmmlib.analysis.runs.per_step_metrics` of one number of tasks.
+        names: label → what its line is called.  Other labels are not drawn; "Pretrained" and "Individual" name the bounds.
+    """
+    ends, lows = [], []
+    for label, name in names.items():
+        bound = label.lower() if label in ("Pretrained", "Individual") else None
+        part = points if bound else points[points["label"] == label]
+        if len(part):
+            mean = part.groupby("step")[bound or "seen"].mean()
+            style = {**line_style(label), "marker": ""}
+            ax.plot(mean.index, mean, label=label, **style)
+            lows.append(float(mean.min()))
+            ends.append((float(mean.iloc[-1]), f"{name} {mean.iloc[-1]:.0f}", style["color"]))
+    lowest = 10 * (min(lows, default=0.0) // 10)
+    height_of_name = NAME_HEIGHT * (100 - lowest)
+    ax.set(ylim=(lowest, 100), ylabel="accuracy on all tasks so far (%)")
+    count_axis(ax, "models merged so far")
+    for height, text, color in sorted(ends):  # pushed up where they would overlap
+        lowest = max(height, lowest)
+        ax.annotate(text, (points["step"].max(), lowest), (4, 0), textcoords="offset points", va="center", color=color)
+        lowest += height_of_name
     return ax
 
 

@@ -11,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 COLUMN_WIDTH = 3.5  # inches: one column of a two-column paper
 
-# Okabe & Ito's colours, which readers with common colour blindness can tell apart; variants differ by their dashes
+# Okabe & Ito's colours, which readers with common colour blindness can tell apart, and darker ones for the newer methods;
+# variants differ by their dashes
 STYLES = {
     "Pretrained": ("#777777", ":"),
     "Individual": ("#000000", ":"),
@@ -24,7 +25,14 @@ STYLES = {
     "DOP": ("#D55E00", "-"),
     "DOP-exact (α=0.8)": ("#0072B2", "--"),
     "DOP-exact (balanced)": ("#0072B2", "-"),
-    "DOP-all (u)": ("#7B3294", "-"),
+    "DOP-all (u)": ("#7B3294", "--"),
+    "DOP-all (v)": ("#B07AC0", "-"),
+    "Kronecker": ("#7B3294", "-"),
+    "WUDI": ("#8C510A", "-"),
+    "ACTMat": ("#8C510A", "--"),
+    "TSV-M (r/10)": ("#999933", "-"),
+    "Iso-C": ("#999933", "--"),
+    "NUFILT": ("#882255", "-"),
 }
 MARKERS = "osD^vP*X<>"
 # colours of the kinds of linear weights, in the order of legends; the MLP's are dashed

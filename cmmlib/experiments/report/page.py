@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ...files import write_flushed
 from ...methods import get_method, method_names
 from ...version import __version__
-from ..rows import published_rows
+from ..rows import all_rows
 from .facts import facts
 from .finished_run import CURVES, FinishedRun, read_finished_run
 
@@ -68,7 +68,7 @@ def page(run: FinishedRun) -> str:
         header=[run.header[0], *(name[2] for name in names)],
         table=marked(run, methods),
         labels=run.labels,
-        ours=any(label.startswith(("DOP-exact", "DOP-all")) for label in run.labels),
+        ours=[label for label in run.labels if label.startswith(("DOP-exact", "DOP-all", "Kronecker"))],
         main_picture=in_base64(run.folder / "main_table.png"),
         curves_picture=in_base64(run.folder / "accuracy_curves.png") if CURVES in run.notebooks else None,
         explained=explained(run),
@@ -103,7 +103,7 @@ def accuracy(cell: str) -> float:
 
 def explained(run: FinishedRun) -> list[Method]:
     """The rows of the table that are merge methods; ``paper`` is empty for a method that is unknown here."""
-    known = {label: row[0] for label, row in published_rows(8).items()}
+    known = {label: row[0] for label, row in all_rows(8).items()}
     known |= {label: row[0] for label, row in (run.parameters.get("rows") or {}).items()}
     return [
         Method(label, known[label], get_method(known[label]).paper if known[label] in method_names() else "")

@@ -10,6 +10,9 @@ MODELS = {
     "ViT-L/14": "clip-vit-large-patch14",
 }
 
+PIXELS = 3 * 224 * 224
+"""Bytes of a preprocessed image: all three sizes take 224 × 224 pixels of three colours."""
+
 
 def base_id(backbone: str) -> str:
     """Hub id of the pretrained model; ValueError for an unknown backbone."""

@@ -35,7 +35,7 @@ def check_labels(task: ClipTask, declared: Sequence[str], where: str) -> None:
             f"{told} declares {len(declared)} classes ({_first(declared)}) where the prompts have {len(task.class_names)} "
             f"({_first(task.class_names)}); it is not the data set that this task is scored on"
         )
-    if list(declared) == [str(label) for label in range(len(declared))]:
+    if only_numbers(declared):
         return
     aliases = {spelling_free(alias): name for alias, name in task.aliases.items()}
     meant = [aliases.get(spelling_free(name), name) for name in declared]
@@ -61,6 +61,11 @@ def check_labels(task: ClipTask, declared: Sequence[str], where: str) -> None:
         f'If these are the same classes, load_suite("clip", accept_labels=("{task.name}",)) accepts them as they are. '
         "Otherwise the data set has changed or is in another order, and scores would be meaningless."
     )
+
+
+def only_numbers(names: Sequence[str]) -> bool:
+    """Whether names are "0" to "n-1", each at its place, and so tell nothing of what the labels mean."""
+    return list(names) == [str(label) for label in range(len(names))]
 
 
 def _first(names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ...models import hub
 from .pins import Pin, pins_path, read_pins, write_pin
@@ -64,6 +64,39 @@ class Repositories:
         if (folder := self._local(kind, repo)) is None:
             return hub.download(repo, list(names), self._pinned(kind, repo)["revision"], KINDS[kind])
         return folder
+
+    def path(self, kind: str, repo: str, name: str) -> Path | None:
+        """Where a file lies on this machine; None if it is on the hub alone."""
+        if (folder := self._local(kind, repo)) is None:
+            return hub.cached(repo, name, self._pinned(kind, repo)["revision"], KINDS[kind])
+        return folder / name
+
+    def open(self, kind: str, repo: str, name: str, **buffer: int) -> BinaryIO:
+        """Open a file where it lies, on this machine or the hub; see `cmmlib.models.hub.open_file`."""
+        if (path := self.path(kind, repo, name)) is not None:
+            return open(path, "rb")
+        return hub.open_file(repo, name, self._pinned(kind, repo)["revision"], KINDS[kind], **buffer)
+
+    def sizes(self, kind: str, repo: str, names: Iterable[str]) -> dict[str, int]:
+        """The sizes of files in bytes, of those on the hub as it states them now.
+
+        Raises:
+            FileNotFoundError: the hub cannot be reached, and the local cache lacks one of the files.
+        """
+        here = {name: self.path(kind, repo, name) for name in names}
+        try:
+            stated = {} if kind in self.folders else hub.sizes(repo, self._pinned(kind, repo)["revision"], KINDS[kind])
+        except FileNotFoundError:  # with all files in the cache a run needs no hub
+            if not all(here.values()):
+                raise
+            stated = {}
+        return {name: path.stat().st_size if path else stated[name] for name, path in here.items()}
+
+    def known_revision(self, kind: str, repo: str, names: Iterable[str]) -> str | None:
+        """`revision`, but None for a local folder that has not been used yet, whose files would have to be hashed."""
+        if kind in self.folders and self._key(kind, repo) not in self._pins():
+            return None
+        return self.revision(kind, repo, names)
 
     def revision(self, kind: str, repo: str, names: Iterable[str]) -> str:
         """The pinned commit, or for a local folder "sha256:" and the hash of these files.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tarfile
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from .contents import damaged, require_columns, tar_samples
+from .sampling import Chosen
 from .tasks import ClipTask
 
 if TYPE_CHECKING:  # takes seconds to import
@@ -15,42 +15,37 @@ if TYPE_CHECKING:  # takes seconds to import
 ROWS = 256  # images in memory at a time
 
 
-def parquet_rows(paths: Sequence[Path], task: ClipTask, where: str) -> Iterator[tuple[pa.Array, pa.Array]]:
+def parquet_rows(chosen: Chosen, task: ClipTask) -> Iterator[tuple[pa.Array, pa.Array]]:
     """Read images and labels of Parquet files as they are stored, at most ROWS at a time.
 
-    Args:
-        where: what is read, for the message.
-
     Raises:
-        ValueError: a file is damaged or lacks a column.
+        ValueError: a file is damaged.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
-    for path in paths:
+    for group, rows in chosen:
+        # a new reader for each group, since one reader keeps all that it has read in memory
         try:
-            with parquet.ParquetFile(path) as file:
-                _check_columns(file.schema_arrow.names, task, where)
-                groups = file.num_row_groups
-            for group in range(groups):
-                # a new reader for each group, since one reader keeps all that it has read in memory
-                with parquet.ParquetFile(path) as file:
-                    for batch in file.iter_batches(ROWS, row_groups=[group], columns=[task.image, task.label]):
-                        yield batch.column(task.image), batch.column(task.label)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{path} is damaged: remove it and fetch it again ({error})") from None
+            with group.file.open() as opened, parquet.ParquetFile(opened, metadata=group.footer) as reader:
+                start = 0
+                for batch in reader.iter_batches(ROWS, row_groups=[group.number], columns=[task.image, task.label]):
+                    if rows is not None:
+                        kept = [row - start for row in rows if start <= row < start + len(batch)]
+                        start += len(batch)
+                        batch = batch.take(pa.array(kept, pa.int64()))
+                    yield batch.column(task.image), batch.column(task.label)
+        except FileNotFoundError:  # the hub's
+            raise
+        except (pa.ArrowInvalid, OSError) as error:  # OSError of pages that cannot be decompressed
+            raise damaged(group.file, error) from None
 
 
-def tar_rows(paths: Sequence[Path], task: ClipTask, where: str) -> Iterator[tuple[pa.Array, pa.Array]]:
+def tar_rows(chosen: Chosen, task: ClipTask) -> Iterator[tuple[pa.Array, pa.Array]]:
     """Read images and labels of webdataset tar files, at most ROWS at a time.
 
-    Files with the same name and different suffixes are one row; the suffixes are its columns.
-
-    Args:
-        where: what is read, for the message.
-
     Raises:
-        ValueError: a file is damaged or lacks a column, or a label is not a number.
+        ValueError: a file is damaged, a sample lacks a column, or a label is not a number.
     """
     import pyarrow as pa
 
@@ -58,47 +53,20 @@ def tar_rows(paths: Sequence[Path], task: ClipTask, where: str) -> Iterator[tupl
         return pa.array([{"bytes": data, "path": name} for name, data, _ in rows]), pa.array([row[2] for row in rows])
 
     rows: list[tuple[str, bytes, int]] = []
-    for path in paths:
-        for name, row in _tar_samples(path):
-            _check_columns(row, task, where)
+    for group, kept in chosen:
+        wanted = None if kept is None else set(kept)
+        for number, (name, members) in enumerate(tar_samples(group.file)):
+            if wanted is not None and number not in wanted:
+                continue
+            where = f"data set {task.dataset}, {name} in {group.file.name}"
+            require_columns(members, task, where)
+            image, label = (members[column][0]() for column in (task.image, task.label))
             try:
-                rows.append((f"{name}.{task.image}", row[task.image], int(row[task.label])))
+                rows.append((f"{name}.{task.image}", image, int(label)))
             except ValueError:
-                raise ValueError(f"{where}: {name}.{task.label} in {path.name} is not a number") from None
+                raise ValueError(f"{where}: its {task.label!r} is not a number") from None
             if len(rows) == ROWS:
                 yield batch(rows)
                 rows = []
     if rows:
         yield batch(rows)
-
-
-def _tar_samples(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    name = ""
-    row: dict[str, bytes] = {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                file = tar.extractfile(member) if member.isfile() else None
-                if file is None:
-                    continue
-                folder, _, base = member.name.rpartition("/")
-                stem, _, suffix = base.partition(".")
-                key = f"{folder}/{stem}" if folder else stem
-                if key != name and row:
-                    yield name, row
-                    row = {}
-                name = key
-                row[suffix] = file.read()
-    except tarfile.TarError as error:
-        raise ValueError(f"{path} is damaged: remove it and fetch it again ({error})") from None
-    if row:
-        yield name, row
-
-
-def _check_columns(present: Sequence[str] | Mapping[str, Any], task: ClipTask, where: str) -> None:
-    for column in (task.image, task.label):
-        if column not in present:
-            raise ValueError(
-                f"{where} has no column {column!r}, only {', '.join(map(repr, present))}: the data set has changed. Give "
-                f'an earlier commit, revisions={{"{task.dataset}": "<commit>"}}, or data_dir with the earlier files'
-            )

@@ -12,6 +12,8 @@ from .tasks import ClipTask
 
 CARD = "README.md"
 _FORMATS = (".parquet", ".tar")
+_PARTIAL = "partial-"  # what the hub's own conversion puts before a split of which it has made only the first gigabytes
+_SHARD = re.compile(r"(.*-)(\d{5})(-of-(\d{5}).*)")
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -22,6 +24,23 @@ def read_card(path: Path) -> dict[str, Any]:
         return metadata_load(path) or {}
     except Exception as error:  # yaml's own kinds, or not UTF-8
         raise ValueError(f"{path}: the YAML at its head cannot be read ({error})") from None
+
+
+def card_names(folder: Path, task: ClipTask) -> list[str] | None:
+    """The label names that the card in a folder declares; None if it declares none.
+
+    Raises:
+        ValueError: its ``dataset_info`` cannot be read.
+    """
+    import datasets
+
+    try:
+        infos = datasets.info.DatasetInfosDict.from_directory(str(folder))
+    except Exception as error:  # unexpected YAML can fail in any way
+        raise ValueError(f"{folder / CARD}: its dataset_info cannot be read ({error})") from None
+    info = infos.get(task.config or "default") or (next(iter(infos.values())) if len(infos) == 1 else None)
+    features = (info.features if info is not None else None) or {}
+    return getattr(features.get(task.label), "names", None)
 
 
 def split_files(names: Sequence[str], card: Mapping[str, Any], task: ClipTask) -> list[str]:
@@ -35,7 +54,8 @@ def split_files(names: Sequence[str], card: Mapping[str, Any], task: ClipTask) -
         card: see `read_card`.
 
     Raises:
-        ValueError: there are none, or they are in several folders, or the repository has only a script to make them.
+        ValueError: there are none, or they are in several folders, or some of their number are missing, or the repository
+            has only a script to make them.
     """
     files = [name for name in names if name.endswith(_FORMATS)]
     patterns = _patterns(card, task)
@@ -46,9 +66,10 @@ def split_files(names: Sequence[str], card: Mapping[str, Any], task: ClipTask) -
     else:
         found = {split: [name for name in files if _matches(name, globs)] for split, globs in patterns.items()}
     chosen = found.get(task.split)
-    if chosen and len({PurePosixPath(name).parent for name in chosen}) == 1:
-        return chosen
     where = f"data set {task.dataset}" + (f", configuration {task.config}" if task.config else "")
+    if chosen and len({PurePosixPath(name).parent for name in chosen}) == 1:
+        _require_all(chosen, where, task)
+        return chosen
     if chosen:
         raise ValueError(f"{where}: the files of split {task.split!r} are spread over folders: {', '.join(chosen)}")
     script = f"{task.dataset.split('/')[1]}.py"
@@ -58,9 +79,11 @@ def split_files(names: Sequence[str], card: Mapping[str, Any], task: ClipTask) -
             f'revisions={{"{task.dataset}": "refs/convert/parquet"}}, or data_dir with its Parquet files'
         )
     splits = ", ".join(sorted(split for split, chosen in found.items() if chosen)) or "none"
+    part = f"{_PARTIAL}{task.split}"
+    partial = f" ({part} holds only a part of it)" if any(part in name for name in files) else ""
     raise ValueError(
-        f"{where} has no files ({', '.join(_FORMATS)}) for split {task.split!r}; it has these splits: {splits}. Give "
-        f"another revision of it (revisions), or data_dir with {task.dataset}/data/{task.split}-00000-of-00001.parquet"
+        f"{where} has no files ({', '.join(_FORMATS)}) for split {task.split!r}{partial}; it has these splits: {splits}. "
+        f"Give another revision of it (revisions), or data_dir with {task.dataset}/data/{task.split}-00000-of-00001.parquet"
     )
 
 
@@ -86,9 +109,23 @@ def _patterns(card: Mapping[str, Any], task: ClipTask) -> dict[str, list[str]] |
     return globs
 
 
+def _require_all(chosen: Sequence[str], where: str, task: ClipTask) -> None:
+    """Raise ValueError where names like test-00000-of-00018.parquet say that there are more files than are there."""
+    shards = [match for name in chosen if (match := _SHARD.fullmatch(name))]
+    numbers = {int(match[2]) for match in shards}
+    count = max((int(match[4]) for match in shards), default=0)
+    if missing := sorted(set(range(count)) - numbers):
+        name = f"{shards[0][1]}{missing[0]:05}{shards[0][3]}"
+        raise ValueError(
+            f"{where}: split {task.split!r} has {len(numbers)} of its {count} files; {name}"
+            + (f" and {len(missing) - 1} more are" if len(missing) > 1 else " is")
+            + " missing, as after an interrupted download: fetch them too"
+        )
+
+
 def _bears(name: str, split: str) -> bool:
-    """Whether a path names a split, as in data/test-00000-of-00001.parquet and test/0.tar."""
-    return re.search(rf"(^|[-._/]){split}([-._/]|\d)", name) is not None
+    """Whether a path names a split, as in data/test-00000-of-00001.parquet and test/0.tar, and not only a part of it."""
+    return re.search(rf"(^|[-._/])(?<!{_PARTIAL}){split}([-._/]|\d)", name) is not None
 
 
 def _matches(name: str, globs: Sequence[str]) -> bool:

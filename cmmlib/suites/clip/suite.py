@@ -13,10 +13,10 @@ from ...models.hub import model_files
 from ..suite import TRAINED, first_names, require_known
 from .backbones import MODELS, base_id, tower_id
 from .label_column import LABEL_RULE
-from .reading import read_test_set
 from .repositories import Repositories
-from .split_files import CARD, read_card, split_files
-from .tasks import TASKS, ClipTask
+from .sampling import LIMIT_RULE
+from .split import Split
+from .tasks import SUBSETS, TASKS, ClipTask
 
 if TYPE_CHECKING:  # datasets takes seconds to import
     from datasets import Dataset
@@ -31,15 +31,17 @@ class ClipSuite:
             ``<data_dir>/tanganke/sun397/data/test-…``, as ``hf download --local-dir`` leaves it; None for the hub.
         revisions: hub id → commit, branch or tag, or a file of these; see `cmmlib.suites.clip.repositories`.
         accept_labels: a task, or several, whose data set may declare other label names than the prompts have.
+        subset: only the tasks of this name in `cmmlib.suites.clip.tasks.SUBSETS`; None for all twenty.
 
     Raises:
         FileNotFoundError: models_dir, data_dir or the file of revisions does not exist.
-        ValueError: an unknown task, or revisions that cannot be read.
+        ValueError: an unknown task or subset, or revisions that cannot be read.
     """
 
     name = "clip"
     backbones = tuple(MODELS)
     tasks: tuple[ClipTask, ...] = TASKS
+    subset: str | None = None
     limit = None
     precision = "float32"
 
@@ -50,7 +52,12 @@ class ClipSuite:
         data_dir: str | Path | None = None,
         revisions: str | Path | Mapping[str, Any] | None = None,
         accept_labels: Iterable[str] = (),
+        subset: str | None = None,
     ) -> None:
+        self.subset = subset
+        if subset is not None:
+            require_known(self.name, "subset", subset, tuple(SUBSETS))
+            self.tasks = tuple(task for task in TASKS if task.name in SUBSETS[subset])
         self.accept_labels = (accept_labels,) if isinstance(accept_labels, str) else tuple(accept_labels)
         for name in self.accept_labels:
             self._require_task(name)
@@ -70,7 +77,7 @@ class ClipSuite:
             [task.name, task.class_names, task.templates, task.dataset, task.config, task.split, task.image, task.label]
             for task in self.tasks
         ]
-        return sha256(json.dumps([rows, LABEL_RULE, MODELS]).encode()).hexdigest()
+        return sha256(json.dumps([rows, LABEL_RULE, LIMIT_RULE, MODELS]).encode()).hexdigest()
 
     def base(self, backbone: str) -> str:
         """Folder of the pretrained CLIPModel with its tokenizer and image processor."""
@@ -81,20 +88,23 @@ class ClipSuite:
         self._require_task(task_name)
         return self._model(tower_id(backbone, task_name))
 
-    def test_set(self, task_name: str) -> Dataset:
+    def test_set(self, task_name: str, limit: int | None = None) -> Dataset:
         """The images that a task is scored on: columns image (PIL) and label (int64, or ClassLabel if declared).
 
-        Fetches only that split.  See `cmmlib.suites.clip.reading.read_test_set` for the space on disk and the errors.
+        Fetches only that split, and with a limit only a part of it.  See `cmmlib.suites.clip.split.Split` for the checks and
+        the errors.
         """
-        task, files = self._split(task_name)
-        key = self._key(task, files)
-        folder = self.repositories.fetch("datasets", task.dataset, files)
-        rows = [name for name in files if name != CARD]
-        return read_test_set(folder, rows, task, key, task.name not in self.accept_labels)
+        return self.split(task_name).read(limit)
 
     def test_set_key(self, task_name: str) -> str:
-        """Data set, configuration, split, revision, columns and the rule for labels, as JSON.  Pins the revision."""
-        return self._key(*self._split(task_name))
+        """Data set, configuration, split, revision, columns and the rules for labels, as JSON.  Pins the revision."""
+        return self.split(task_name).key()
+
+    def split(self, task_name: str) -> Split:
+        """Where the images of a task lie, found and not fetched."""
+        self._require_task(task_name)
+        task = next(task for task in self.tasks if task.name == task_name)
+        return Split(self.repositories, task, check_names=task.name not in self.accept_labels)
 
     def trained(self, backbone: str) -> DataFrame:
         """No rows: nothing has been trained on this suite."""
@@ -113,20 +123,7 @@ class ClipSuite:
     def _require_task(self, name: str) -> None:
         require_known(self.name, "task", name, self.task_names())
 
-    def _key(self, task: ClipTask, files: list[str]) -> str:
-        revision = self.repositories.revision("datasets", task.dataset, files)
-        return json.dumps([task.dataset, task.config, task.split, revision, task.image, task.label, LABEL_RULE])
-
     def _model(self, repo: str) -> str:
         files = model_files(self.repositories.names("models", repo))
         self.repositories.revision("models", repo, files)
         return str(self.repositories.fetch("models", repo, files))
-
-    def _split(self, task_name: str) -> tuple[ClipTask, list[str]]:
-        """A task, and the needed files of its data set: the card, if there is one, and the split's."""
-        self._require_task(task_name)
-        task = next(task for task in self.tasks if task.name == task_name)
-        names = self.repositories.names("datasets", task.dataset)
-        card = [name for name in names if name == CARD]
-        about = read_card(self.repositories.fetch("datasets", task.dataset, card) / CARD) if card else {}
-        return task, [*card, *split_files(names, about, task)]

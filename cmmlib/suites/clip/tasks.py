@@ -1,6 +1,6 @@
 """The twenty tasks of the CLIP suite: data sets, columns, class names and prompts.
 
-The 8-task suite is the first 8, the 14-task suite the first 14.  Numbers of images are the splits' published sizes.
+The 8-task suite is the first 8, the 14-task suite the first 14.  Numbers of images are those of the public data sets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ClipTask(Task):
         config: configuration of the data set; None if it has only one.
         split: the split that is scored.
         image, label: names of the two columns that are used.
-        images: published number of images of the split; for estimates of disk and time, never for scores.
+        images: number of images of the split.  Another number is an error: rows are missing, or it is another split.
         aliases: class name in the data set → class name in the prompts, where they differ in more than spelling.
     """
 
@@ -94,7 +94,14 @@ TASKS: tuple[ClipTask, ...] = (
         dataset="timm/oxford-iiit-pet",
         images=3669,
     ),
-    ClipTask("stl10", names.STL10, templates.A_THE, dataset="tanganke/stl10", images=8000),
+    ClipTask(
+        "stl10",
+        names.STL10,
+        templates.A_THE,
+        dataset="tanganke/stl10",
+        images=8000,
+        aliases={f"{label}{name}": name for label, name in enumerate(names.STL10)},  # as its card has them
+    ),
     ClipTask(
         "cifar100", names.CIFAR100, templates.CIFAR, dataset="tanganke/cifar100", images=10000, aliases={"crab": "cra"}
     ),
@@ -129,3 +136,6 @@ TASKS: tuple[ClipTask, ...] = (
     ),
     ClipTask("rendered-sst2", names.SST2, ("a {} review of a movie.",), dataset="nateraw/rendered-sst2", images=1821),
 )
+
+SUBSETS = {"quick": ("eurosat", "gtsrb", "mnist", "dtd")}
+"""Named selections of tasks.  ``quick``: small images, few classes, and all of them among the first eight."""

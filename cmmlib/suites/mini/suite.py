@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...paths import cache_dir
-from ..suite import TRAINED, first_names, require_known
+from ..suite import TRAINED, evenly_spaced, first_names, require_known
 from .folders import ZOO, ensure_folder, folder_of
 from .rendered_sets import read_rendered, rendered_hash, write_rendered
 from .tasks import TASKS, MiniTask
@@ -109,14 +109,15 @@ class MiniSuite:
         self._ensure(target, write, measure, committed, f"{backbone} tower of task {task_name}")
         return str(target)
 
-    def test_set(self, task_name: str) -> Dataset:
-        """150 images of a task: columns image (PIL, 36 × 36 RGB) and label (ClassLabel)."""
+    def test_set(self, task_name: str, limit: int | None = None) -> Dataset:
+        """150 images of a task, or ``limit`` of them: columns image (PIL, 36 × 36 RGB) and label (ClassLabel)."""
         self._require("task", task_name, self.task_names())
         task = next(task for task in self.tasks if task.name == task_name)
         target = self.root / "data" / task_name
         committed = self.checksums["test_sets"][task_name]
         self._ensure(target, partial(write_rendered, task), rendered_hash, committed, f"test set of task {task_name}")
-        return read_rendered(target)
+        images = read_rendered(target)
+        return images if limit is None else images.select(evenly_spaced(len(images), limit))
 
     def test_set_key(self, task_name: str) -> str:
         """The committed checksum of the test set, after the suite's and the task's name."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...paths import cache_dir
 from ..mini.folders import folder_of
-from ..suite import TRAINED, first_names, require_known
+from ..suite import TRAINED, evenly_spaced, first_names, require_known
 from .base import HUB_ID
 from .tasks import TASKS, TextTask
 
@@ -82,8 +82,8 @@ class TextSuite:
         require_known(self.name, "task", task_name, self.task_names())
         return str(folder_of(self.folder, backbone) / task_name)
 
-    def test_set(self, task_name: str) -> Dataset:
-        """300 texts of a task: columns text and label (ClassLabel)."""
+    def test_set(self, task_name: str, limit: int | None = None) -> Dataset:
+        """300 texts of a task, or ``limit`` of them: columns text and label (ClassLabel)."""
         import datasets
 
         require_known(self.name, "task", task_name, self.task_names())
@@ -91,7 +91,8 @@ class TextSuite:
         examples = json.loads((self.folder / "texts" / f"{task_name}.json").read_text("utf-8"))["test"]
         features = {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(task.class_names))}
         columns = {"text": examples["texts"], "label": examples["labels"]}
-        return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+        texts = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+        return texts if limit is None else texts.select(evenly_spaced(len(texts), limit))
 
     def test_set_key(self, task_name: str) -> str:
         """The checksum of the test set, after the suite's and the task's name."""

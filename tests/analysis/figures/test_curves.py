@@ -44,3 +44,19 @@ def test_history_curves_show_the_columns_asked_for(ax):
     assert figures.history_curves(ax, history, ["task_norm", "scale"]) is ax
     assert lines(ax) == {"task norm": ([1, 2], [1, 2]), "scale": ([1, 2], [3, 4])}
     assert all(tick == int(tick) for tick in ax.get_xticks())  # models are counted
+
+
+def test_named_curves_end_with_their_names_and_values_which_do_not_overlap(ax):
+    points = pd.concat([POINTS, POINTS[POINTS["label"] == "OPCM"].assign(label="DOP", seen=lambda part: part["seen"] - 1)])
+    names = {"OPCM": "the first", "DOP": "the second", "Absent": "nobody", "Individual": "alone", "Pretrained": "before"}
+    assert figures.named_curves(ax, points, names) is ax
+    assert lines(ax) == {
+        "OPCM": ([1, 2], [85, 72]),
+        "DOP": ([1, 2], [84, 71]),
+        "Individual": ([1, 2], [95, 95]),
+        "Pretrained": ([1, 2], [50, 50]),
+    }
+    heights = {text.get_text(): text.xy[1] for text in ax.texts}
+    assert heights["alone 95"] == 95 and heights["before 50"] == 50 and heights["the second 71"] == 71
+    assert heights["the first 72"] == pytest.approx(71 + 0.05 * 50)  # pushed up: the axis goes from 50 to 100
+    assert ax.get_ylim() == (50, 100)

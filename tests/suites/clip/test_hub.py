@@ -11,11 +11,12 @@ import pytest
 from cmmlib.suites.clip.tasks import TASKS, ClipTask
 
 from ...helpers.hub import COMMIT, Hub, child, environment
-from .asking import SCRIPT, request, written
+from .asking import LIMIT, SCRIPT, TASK, images_of, request, written
 
 LATER = "1" * 40
 
-SETS = {f"test_set {task.name}": request("test_set", task.name) for task in TASKS}
+FEW = {f"few {task.name}": request("test_set", task.name, LIMIT) for task in TASKS}
+SETS = {f"test_set {task.name}": images_of(task) for task in TASKS}
 MODELS = {
     "B/32": request("base", "ViT-B/32"),
     "B/16": request("base", "ViT-B/16"),
@@ -35,12 +36,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def online(hub: Hub, home: Path) -> dict[str, object]:
     """One process asks for everything; it asks for some of it again, when the branch has moved and the hub is down."""
     with child(SCRIPT, environment(hub.url, home), home) as ask:
-        answers = {name: ask(what) for name, what in {**SETS, **MODELS, **REST}.items()}
+        answers = {name: ask(what) for name, what in FEW.items()}
+        answers["kept of few"] = sorted(path.name for path in (home / "hub").rglob("snapshots/*/**/*") if path.is_file())
+        answers["sent for few"] = dict(hub.sent)
+        hub.requests.append("— whole —")
+        answers |= {name: ask(what) for name, what in {**SETS, **MODELS, **REST}.items()}
         repo = "datasets/ylecun/mnist"
         hub.refs[repo] = {"main": LATER}
         hub.repos[f"{repo}@{LATER}"] = hub.repos["datasets/tanganke/kmnist"]
         hub.requests.append("— again —")
-        answers["again"] = ask(request("test_set", "mnist"))
+        answers["again"] = ask(images_of(TASK["mnist"]))
         answers["again B/32 dtd"] = ask(MODELS["B/32 dtd"])
         hub.requests.append("— moved —")
         answers["key of old"] = ask(request("test_set_key", "mnist"))
@@ -67,9 +72,10 @@ def offline(online: dict, hub: Hub, home: Path) -> dict[str, object]:
         answers = {name: ask(what) for name, what in {**SETS, **MODELS, **REST}.items()}
         answers["not there"] = ask(request("checkpoint", "ViT-B/32", "svhn"))
         answers["not pinned"] = ask(request("test_set", "svhn", cache=str(home / "fourth")))
-        (path,) = (home / "hub").rglob("test-00001-of-00003.parquet")
+        (path,) = (home / "hub").rglob("test-00001-of-00018.parquet")
         path.unlink()
         answers["part"] = ask(request("test_set", "sun397"))
+        answers["few of part"] = ask(request("test_set", "sun397", LIMIT))
     assert len(hub.requests) == n
     return answers
 
@@ -95,14 +101,28 @@ def test_only_what_is_needed_is_asked_of_the_hub(online: dict, hub: Hub):
     fetched = {line.split("/resolve/")[1].partition("/")[2] for line in first if "/resolve/" in line}
     assert {name for name in fetched if name.endswith((".parquet", ".tar"))} == {
         "data/test-00000-of-00001.parquet",
-        *(f"data/test-0000{i}-of-00003.parquet" for i in range(3)),
-        "data/validation-00000-of-00001.parquet",
-        "cropped_digits/test-00000-of-00001.parquet",
-        "mnist/test-00000-of-00001.parquet",
-        "fashion_mnist/test-00000-of-00001.parquet",
-        "test/0.tar",
+        *(f"data/test-{i:05}-of-00018.parquet" for i in range(18)),
+        *(f"data/validation-0000{i}-of-00003.parquet" for i in range(3)),
+        *(f"{name}/test-00000-of-00001.parquet" for name in ("cropped_digits", "mnist", "fashion_mnist", "kmnist")),
+        "emnist-letters/test-00000-of-00001.parquet",
+        *(f"test/{i}.tar" for i in range(4)),
     }
-    assert not any(re.search(r"train|extra|contrast|flax|\.h5|large-patch14/.*\.bin", line) for line in first)
+    never = r"train|extra|contrast|flax|\.h5|tfevents|large-patch14/.*\.bin"
+    assert not any(re.search(never, line) for line in first)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_a_limit_gives_evenly_spaced_rows(task: ClipTask, online: dict):
+    assert online[f"few {task.name}"] == written(task)
+    labels = [row[-1] for row in written(task)]
+    assert labels == sorted(labels) and len(set(labels)) >= min(len(task.class_names), LIMIT) - 2
+
+
+def test_for_a_limit_footers_and_row_groups_are_fetched_and_nothing_is_kept(online: dict, hub: Hub):
+    assert {Path(name).suffix for name in online["kept of few"]} == {".md", ".txt", ".tar"}
+    (cars,) = (sent for at, sent in online["sent for few"].items() if "stanford_cars" in at and at.endswith(".parquet"))
+    size = hub.repos["datasets/tanganke/stanford_cars"]["data/test-00000-of-00001.parquet"].stat().st_size
+    assert 65_536 < cars < size * 2 / 3  # a footer is asked for by that many bytes, and 12 of 81 row groups are read
 
 
 def test_what_is_there_is_used_without_a_request(online: dict, hub: Hub):

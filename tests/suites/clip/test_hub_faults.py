@@ -11,7 +11,7 @@ from cmmlib.models import hub as client
 
 from ...helpers import clip_standin as standin
 from ...helpers.hub import NOWHERE, Hub, child, environment
-from .asking import SCRIPT, TASK, request, written
+from .asking import SCRIPT, TASK, images_of, request, written
 
 CONVERTED = "2" * 40
 
@@ -31,10 +31,17 @@ def faults(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict
                 if fault != "torn" or repo.startswith("datasets/"):  # breaking off takes its retries' time
                     answers[f"{fault} {what['call']}"] = ask(what)
         hub.faults = {}
-        hub.sizes["datasets/tanganke/stl10/data/test-00000-of-00001.parquet"] = 10**16
-        answers["full"] = ask(request("test_set", "stl10"))
+        hub.sizes["datasets/clip-benchmark/wds_fer2013/test/0.tar"] = 10**16
+        answers["full"] = ask(request("test_set", "fer2013"))
         hub.sizes = {}
-        answers["after"] = ask(request("test_set", "dtd"))
+        answers["after"] = ask(images_of(TASK["dtd"]))
+        hub.faults = {"datasets/tanganke/cifar10": "", "datasets/tanganke/resisc45": "down"}
+        answers["pinned"] = ask(request("test_set_key", "cifar10"))
+        hub.faults = {"datasets/tanganke/cifar10": "down"}
+        hub.requests.append("— refusing —")
+        answers["refusing"] = [ask(request("test_set", "cifar10", *limit)) for limit in ((), (5,))]
+        hub.requests.append("— refused —")
+        hub.faults = {}
         repo = "datasets/tanganke/eurosat"
         held = hub.repos.pop(repo)
         answers["lost"] = ask(request("test_set", "eurosat"))
@@ -44,12 +51,12 @@ def faults(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict
         hub.refs[repo] = {"refs/convert/parquet": CONVERTED}
         answers["script"] = ask(request("test_set", "eurosat"))
         converted = {"revisions": {"tanganke/eurosat": "refs/convert/parquet"}}
-        answers["converted"] = ask(request("test_set", "eurosat", options=converted))
+        answers["converted"] = ask(images_of(TASK["eurosat"], options=converted))
         answers["converted sources"] = ask(request("sources", "ViT-B/32", ["eurosat"], options=converted))
         hub.repos[repo] = held
     with child(SCRIPT, environment(NOWHERE, home), home) as ask:
         answers["unreachable"] = ask(request("test_set", "svhn"))
-        answers["unreachable, cached"] = ask(request("test_set", "dtd"))
+        answers["unreachable, cached"] = ask(images_of(TASK["dtd"]))
     return answers
 
 
@@ -75,9 +82,17 @@ def test_a_download_that_breaks_off_is_named_and_can_be_repeated(faults: dict):
     assert faults["after"] == written(TASK["dtd"])
 
 
+def test_a_hub_that_refuses_is_asked_twice_at_most(faults: dict, hub: Hub):
+    """Once for the footers and once for the files: huggingface_hub alone would go on for 23 seconds."""
+    for answer in faults["refusing"]:
+        assert "tanganke/cifar10: not in the local hub cache, and the hub answers with error 503" in answer["message"]
+    asked = hub.requests[hub.requests.index("— refusing —") + 1 : hub.requests.index("— refused —")]
+    assert 2 <= len(asked) <= 4
+
+
 def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(faults: dict, hub: Hub):
     assert faults["full"]["error"] == "OSError"
-    message = r"tanganke/stl10: needs 10000000\.0 GB in \S+hub, [\d.]+ GB free: free some, or set HF_HOME to another disk"
+    message = r"clip-benchmark/wds_fer2013: needs 10000000\.0 GB in \S+hub, [\d.]+ GB free: free some, or set HF_HOME to"
     assert re.search(message, faults["full"]["message"])
 
 

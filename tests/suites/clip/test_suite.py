@@ -10,14 +10,16 @@ from safetensors.torch import load_file
 from cmmlib.suites import load_suite
 from cmmlib.suites.clip.tasks import TASKS
 
-from .asking import rows, written
+from .asking import LIMIT, kept, rows, written
 
 
 def test_folders_give_the_same_as_the_hub(clip_folder: Path, cache: Path):
     suite = load_suite("clip", models_dir=clip_folder / "models", data_dir=clip_folder / "datasets")
     suite = pickle.loads(pickle.dumps(suite))  # as worker processes get it
     for task in TASKS:
-        assert rows(suite.test_set(task.name)) == written(task)
+        images = suite.test_set(task.name)
+        assert len(images) == task.images
+        assert rows(images.select(kept(task))) == rows(suite.test_set(task.name, LIMIT)) == written(task)
     base = suite.base("ViT-B/16")
     assert base == str(clip_folder / "models" / "openai" / "clip-vit-base-patch16")
     towers = [load_file(Path(suite.checkpoint("ViT-B/16", name)) / "model.safetensors") for name in ("dtd", "svhn")]

