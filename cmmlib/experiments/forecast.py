@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 import torch
+from tqdm import tqdm
 
 from ..evaluation.scorer import ZeroShotScorer
 from ..merging.merger import ContinualMerger
@@ -109,7 +110,7 @@ def _time(pace: Pace, left: Mapping[str, float], runs: Iterable[Run], suite: Sui
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for label, run in by_label.items():
+        for label, run in tqdm(by_label.items(), desc=f"timing the rows of {backbone}", unit="row", leave=False):
             merger = ContinualMerger(suite.base(backbone), run.method, device=device, **run.params).add(models[0])
             start = time.perf_counter()
             merger.add(models[1])

@@ -139,7 +139,13 @@ class Method:
     @property
     def defaults(self) -> dict[str, Any]:
         """The hyper-parameters with their default values."""
-        return {p.name: p.default for p in _hyper_parameters(self.step)}
+        return {name: parameter.default for name, (parameter, _) in self._known.items()}
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[inspect.Parameter, Any]]:
+        """The hyper-parameters with their types; a table asks for them thousands of times."""
+        hints = typing.get_type_hints(self.step, include_extras=True)
+        return {p.name: (p, hints.get(p.name, Any)) for p in _hyper_parameters(self.step)}
 
     def resolve(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """All hyper-parameters, checked, in canonical types (``1`` for a float becomes ``1.0``) and with defaults filled in.
@@ -147,18 +153,17 @@ class Method:
         Raises:
             ValueError: a hyper-parameter is unknown or missing, or its value is of another type or out of range.
         """
-        known = {p.name: p for p in _hyper_parameters(self.step)}
+        known = self._known
         unknown = sorted(set(params) - set(known))
         if unknown:
             raise ValueError(f"method {self.name!r} has no parameter {unknown[0]!r}; it takes {', '.join(known) or 'none'}")
-        hints = typing.get_type_hints(self.step, include_extras=True)
         resolved = {}
-        for name, parameter in known.items():
+        for name, (parameter, hint) in known.items():
             if name not in params and parameter.default is inspect.Parameter.empty:
                 raise ValueError(f"method {self.name!r} needs a value for its parameter {name!r}")
             value = params.get(name, parameter.default)
             try:
-                resolved[name] = _canonical(value, hints.get(name, Any))
+                resolved[name] = _canonical(value, hint)
             except ValueError as error:
                 raise ValueError(f"method {self.name!r}, parameter {name!r}: {error}, got {value!r}") from None
         return resolved
