@@ -26,6 +26,7 @@ FULL: dict[str, Parameters] = {
     "text": {
         "03_accuracy_curves": {"seeds": {"4": SEEDS, "10": SEEDS[:3]}, "adam_seeds": SEEDS[:3]},
         "02_main_table": {"num_tasks": [4, 7, 10], "seeds": SEEDS, "adam_seeds": SEEDS[:3]},
+        "06_geometry": {"num_tasks": [4, 10], "seeds": SEEDS[:1]},
     },
 }
 """The full run of each suite.  The curves come first, after which most sequences of the table are done."""

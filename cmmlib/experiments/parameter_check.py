@@ -26,6 +26,7 @@ EXAMPLES: dict[str, Any] = {
     "zoo": "../mini-zoo-seed-1",
     "counterparts": {"4": 8},
     "backbones": ["MiniLM-L6"],
+    "text_results": "figures/text",
     "install_from": "..",
     "method": "opcm",
     "method_params": {},
@@ -82,6 +83,8 @@ _CHECKED = "_parameters_checked"
 
 OPTIONAL = {
     "backbone",
+    "backbones",
+    "text_results",
     "more_backbones",
     "zoo",
     "rows",
@@ -118,7 +121,7 @@ NOTEBOOKS = {
     "10_fair_baselines": f"{_SUITE} num_tasks seeds tuning_seeds scaling_factors compare_rows {_GRID}",
     "11_second_seed": f"suite_options backbone num_tasks seeds adam_seeds every_row methods zoo {_GRID}",
     "12_your_method": f"{_SUITE} num_tasks seeds methods {_GRID}",
-    "13_real_weights": "counterparts backbones out check",
+    "13_real_weights": "counterparts backbones text_results out check",
 }
 """Notebook → its parameters."""
 

@@ -22,7 +22,7 @@ from .premise import affinity_heatmap, change_scatter, premise_figure
 from .saving import save
 from .style import COLUMN_WIDTH, kind_style, line_style, paper_style
 from .sweeps import acc_and_bwt, sweep_columns, sweep_curve, tuning_panels
-from .two_zoos import zoo_scatter
+from .two_zoos import verdict_matrix, zoo_scatter
 
 __all__ = [
     "COLUMN_WIDTH",
@@ -64,5 +64,6 @@ __all__ = [
     "sweep_columns",
     "sweep_curve",
     "tuning_panels",
+    "verdict_matrix",
     "zoo_scatter",
 ]
