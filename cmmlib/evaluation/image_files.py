@@ -62,7 +62,7 @@ def write_images(folder: Path, suite: Suite, task: str, processor: CLIPImageProc
 
     Raises:
         OSError: no space left on the disk.
-        ValueError: the test set is empty, or the processor gives images of different shapes.
+        ValueError: the test set is empty, an image cannot be decoded, or the processor gives images of different shapes.
     """
     import PIL
     import transformers
@@ -73,7 +73,7 @@ def write_images(folder: Path, suite: Suite, task: str, processor: CLIPImageProc
     if not len(labels):
         raise ValueError(f"the test set of {task} is empty")
     images = data.select_columns(["image"])
-    shape = (len(labels), *shaped(images[0]["image"], processor).shape)
+    shape = (len(labels), *_shaped(images, 0, processor, task).shape)
     size = int(np.prod(shape))
     try:
         require_space(folder, size + (1 << 20))
@@ -88,7 +88,7 @@ def write_images(folder: Path, suite: Suite, task: str, processor: CLIPImageProc
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         done = 0
-        for chunk in prepared(images, processor, workers or _cores()):
+        for chunk in prepared(images, processor, workers or _cores(), task):
             if chunk.shape[1:] != shape[1:]:
                 raise ValueError(
                     f"the image processor gives images of {task} the shapes {shape[1:]} and {chunk.shape[1:]}; it must crop "
@@ -117,22 +117,34 @@ def write_images(folder: Path, suite: Suite, task: str, processor: CLIPImageProc
     write_flushed(folder / "about.json", json.dumps(about, indent=1))
 
 
-def prepared(images: Dataset, processor: CLIPImageProcessorPil, workers: int) -> Iterator[np.ndarray]:
+def prepared(images: Dataset, processor: CLIPImageProcessorPil, workers: int, task: str) -> Iterator[np.ndarray]:
     """Preprocessed images in order, uint8 [at most CHUNK, 3, h, w] at a time.
 
     Threads suffice, because decoding and resizing release the interpreter lock.  Where images of one chunk differ in shape
     they come one by one, for `write_images` to refuse the odd one.
+
+    Raises:
+        ValueError: an image cannot be decoded; the message names it and the task.
     """
 
     def prepare(start: int) -> list[np.ndarray]:
         stop = min(start + CHUNK, len(images))
-        found = [shaped(images[i]["image"], processor) for i in range(start, stop)]  # one decoded image at a time
+        found = [_shaped(images, i, processor, task) for i in range(start, stop)]  # one decoded image at a time
         alike = len({image.shape for image in found}) == 1
         return [np.stack(found)] if alike else [image[None] for image in found]
 
     with ThreadPoolExecutor(workers) as pool:
         for chunks in in_order(pool, prepare, range(0, len(images), CHUNK), 2 * workers + 1):
             yield from chunks
+
+
+def _shaped(images: Dataset, i: int, processor: CLIPImageProcessorPil, task: str) -> np.ndarray:
+    try:
+        image = images[i]["image"]
+        image.load()
+    except Exception as error:  # Pillow's decoders fail in many ways
+        raise ValueError(f"the test set of {task} is damaged: its image {i} cannot be decoded ({error})") from None
+    return shaped(image, processor)
 
 
 def open_images(folder: Path) -> ImageFiles:

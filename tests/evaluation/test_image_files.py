@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from datasets import Dataset
+from datasets import Image as Images
 from PIL import Image
 
 from cmmlib.evaluation import image_files
@@ -55,6 +56,19 @@ def test_a_processor_that_does_not_crop_is_an_error(cache):
         TestImages(suite, "a", processor(do_center_crop=False))
     with pytest.raises(ValueError, match="pads"):
         images_key("a", processor(do_pad=True))
+
+
+@pytest.mark.parametrize("bad", [0, 40])
+@pytest.mark.parametrize("damage", [lambda file: b"no image", lambda file: file[: len(file) // 2]], ids=["other", "cut"])
+def test_an_image_that_cannot_be_decoded_is_named(bad, damage, cache):
+    suite = Noise(50)
+    files = [row["bytes"] for row in suite.test_set("a").cast_column("image", Images(decode=False))["image"]]
+    files[bad] = damage(files[bad])
+    columns = {"image": [{"bytes": file, "path": None} for file in files], "label": [0] * 50}
+    suite.test_set = lambda task: Dataset.from_dict(columns).cast_column("image", Images())
+    with pytest.raises(ValueError, match=rf"^the test set of a is damaged: its image {bad} cannot be decoded \("):
+        TestImages(suite, "a", processor())
+    assert visible(cache) == []
 
 
 def test_only_large_sets_are_talked_about(capsys, monkeypatch):

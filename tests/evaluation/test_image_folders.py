@@ -33,8 +33,8 @@ from cmmlib.evaluation.image_store import TestImages
 from tests.evaluation.noise import Noise, processor
 
 prepared = image_files.prepared
-def slow(images, clip, workers):
-    for number, chunk in enumerate(prepared(images, clip, workers)):
+def slow(*given):
+    for number, chunk in enumerate(prepared(*given)):
         yield chunk
         print(number, flush=True)
         time.sleep(float(sys.argv[2]))

@@ -19,7 +19,19 @@ def grid(clip_hub, tmp_path_factory):
     folder = tmp_path_factory.mktemp("grid")
 
     def run(*more, **environment):
-        command = [sys.executable, "-m", "cmmlib.cli", "reproduce", "--suite", "clip", "--orders", "2", *more]
+        command = [
+            sys.executable,
+            "-m",
+            "cmmlib.cli",
+            "reproduce",
+            "--suite",
+            "clip",
+            "--orders",
+            "2",
+            "--out",
+            "figures",
+            *more,
+        ]
         environment = clip_hub.environment | {"CMMLIB_CACHE": str(folder / "cache")} | environment
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
