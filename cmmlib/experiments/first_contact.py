@@ -64,7 +64,7 @@ def first_contact(
 
     loaded: Any = load_suite(suite, **options)
     if loaded.name != "clip":
-        raise ValueError(f"--suite {suite}: it comes with cmmlib, so there is nothing to check; give --suite clip")
+        raise ValueError(f"--suite {suite}: it is on this machine, so there is nothing to check; give --suite clip")
     for backbone in backbones:
         require_known("clip", "backbone", backbone, loaded.backbones)
     chosen, tasks = backbones or loaded.backbones, loaded.task_names(num_tasks)

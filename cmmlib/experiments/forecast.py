@@ -128,8 +128,8 @@ def _time(pace: Pace, left: Mapping[str, float], runs: Iterable[Run], suite: Sui
 def _fetched(suite: Suite, backbone: str, runs: Sequence[Run]) -> str:
     tasks = max((run.pool(suite) for run in runs), key=len, default=())
     known = suite.sources(backbone, tasks)
-    if suite.name == "mini":
-        return "nothing, the suite is part of cmmlib"
+    if suite.name != "clip":
+        return "nothing, the suite is on this machine"
     hub = sum(row["place"] == "hub" for row in known)
     return (
         f"{1 + len(tasks)} models and {len(tasks)} data sets, of which {len(known)} have been used with this cache already "

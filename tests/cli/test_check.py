@@ -100,7 +100,7 @@ def test_without_a_hub_every_line_says_so_at_once(runs: dict):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--suite", "mini"], "--suite mini: it comes with cmmlib, so there is nothing to check"),
+        (["--suite", "mini"], "--suite mini: it is on this machine, so there is nothing to check"),
         (["--tasks", "21"], "give 1 to 20 tasks"),
         (["--backbone", "ViT-H/14"], "unknown backbone 'ViT-H/14' in suite clip"),
         (["--data-dir", "nowhere"], "data_dir: no folder"),
