@@ -69,7 +69,9 @@ def build(out: Path, backbone: str, tasks: tuple[TextTask, ...] = TASKS) -> dict
     """
     from pandas import DataFrame
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of reading each model, within our own
     ensure_folder(out / "base", write_base, is_base)
     base = AutoModel.from_pretrained(out / "base", dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(out / "base")
