@@ -26,5 +26,10 @@ def test_a_cell_per_pair_in_the_colour_of_its_verdict(ax):
     assert figures.verdict_matrix(ax, pairs, ["OPCM", "TIES", "MagMax"]) is ax
     assert {text.get_text(): text.get_position() for text in ax.texts} == {"+3.1": (1, 0), "-2.0": (2, 0), "+0.2": (2, 1)}
     assert len({cell.get_facecolor() for cell in ax.patches}) == 3
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["holds: 1", "undecided: 0", "reverses: 1", "open: 1"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "holds: 1",
+        "undecided: 0",
+        "reverses: 1",
+        "open: 1",
+    ]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["OPCM", "TIES", "MagMax"]
