@@ -39,7 +39,7 @@ def random_modules(backbone: str, layers: int, count: int) -> list[nn.Module]:
     """A base and modules fine-tuned from it: a random task vector for every parameter."""
     config = config_of(backbone, layers)
     base = CLIPVisionModel(config).requires_grad_(False)
-    modules = [base]
+    modules: list[nn.Module] = [base]
     for seed in range(1, count + 1):
         generator = torch.Generator().manual_seed(seed)
         module = CLIPVisionModel(config).requires_grad_(False)
