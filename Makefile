@@ -61,14 +61,14 @@ report: $(VENV)/.ready
 # why tests were skipped, and how to have what they need; the tests write it
 export CMMLIB_SKIPPED = $(CMMLIB_CACHE)/test/skipped
 
-# what runs grids, which take all cores themselves: one test after the other
+# what runs grids, which take all cores themselves: two at a time, so that one computes while the other imports
 GRIDS = tests/experiments tests/notebooks
 
 # the notebooks are checked from an empty store: a score kept from before would prove nothing
 test: $(VENV)/.ready lint
 	rm -rf "$(CMMLIB_CACHE)/test/results" "$(CMMLIB_SKIPPED)"
 	CMMLIB_CACHE="$(CMMLIB_CACHE)/test" $(BIN)/pytest -n auto --dist loadfile tests $(addprefix --ignore=,$(GRIDS))
-	CMMLIB_CACHE="$(CMMLIB_CACHE)/test" $(BIN)/pytest --nbval --nbval-current-env $(GRIDS) notebooks
+	CMMLIB_CACHE="$(CMMLIB_CACHE)/test" $(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-current-env $(GRIDS) notebooks
 	@sort -u "$(CMMLIB_SKIPPED)"
 
 # style, types, and the order of the folders (contracts in pyproject.toml)
