@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...paths import cache_dir
 from ..mini.folders import folder_of
 from ..suite import TRAINED, evenly_spaced, first_names, require_known
-from .base import HUB_ID
+from .base import HASHES, HUB_ID
 from .tasks import TASKS, TextTask
 
 if TYPE_CHECKING:  # datasets takes seconds to import
@@ -108,7 +108,8 @@ class TextSuite:
 
     def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
         """One row for the encoder and one for the zoo."""
+        place = str(self._given) if self._given else "in the cache"
         return [
-            {"kind": "model", "id": HUB_ID, "place": str(self.folder / "base"), "revision": "main"},
-            {"kind": "suite", "id": "text", "place": str(self.folder), "revision": self.content_hash},
+            {"kind": "model", "id": HUB_ID, "place": place, "revision": f"sha256:{HASHES['model.safetensors']}"},
+            {"kind": "suite", "id": "text", "place": place, "revision": self.content_hash},
         ]
