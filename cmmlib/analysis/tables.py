@@ -131,11 +131,15 @@ def to_latex(table: pd.DataFrame) -> str:
     )
 
 
-def save_table(summary: pd.DataFrame, path: str | Path, spread: Spread = "std") -> list[Path]:
+def save_table(summary: pd.DataFrame, path: str | Path, spread: Spread = "std", note: str = "") -> list[Path]:
     """Write ``<path>.csv`` (`summary` in full precision), ``<path>.md`` and ``<path>.tex`` (`main_table`).
 
     Each file appears whole or not at all.  Returns the three paths.
+
+    Args:
+        note: a line above the Markdown table.
     """
     table = main_table(summary, spread)
-    texts = {"csv": summary.to_csv(index=False), "md": to_markdown(table) + "\n", "tex": to_latex(table)}
+    above = f"{note}\n\n" if note else ""
+    texts = {"csv": summary.to_csv(index=False), "md": f"{above}{to_markdown(table)}\n", "tex": to_latex(table)}
     return [write_text(Path(f"{path}.{ending}"), text) for ending, text in texts.items()]

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..files import write_text
 from ..methods import get_method
 from ..methods.finding import file_of
 from ..paths import figures_dir, notebooks_dir, require_writable_cache, run_dir
@@ -70,20 +69,10 @@ def reproduce(suite: str = "mini", **chosen: Any) -> list[Reproduced]:
         planned.target.parent.mkdir(parents=True, exist_ok=True)
         run_notebook(planned.source, planned.target, planned.parameters)
     places = {planned.folder: planned for planned in plan}
-    return [Reproduced(planned.suite.name, planned.backbone, folder, _table(planned)) for folder, planned in places.items()]
-
-
-def _table(planned: Planned) -> str:
-    """The main table that was written; where it is not the protocol's, that stands above it from now on."""
-    path, suite = planned.folder / "main_table.md", planned.suite
-    table = path.read_text("utf-8")
-    subset = getattr(suite, "subset", None)
-    if suite.limit is None and subset is None:
-        return table
-    which = f"the tasks {', '.join(suite.task_names())}" if subset else "the tasks"
-    marked = f"Not the protocol: {which} on at most {suite.limit or 'all'} images each. For looking only.\n\n{table}"
-    write_text(path, marked)
-    return marked
+    return [
+        Reproduced(planned.suite.name, planned.backbone, folder, (folder / "main_table.md").read_text("utf-8"))
+        for folder, planned in places.items()
+    ]
 
 
 def planned_notebooks(

@@ -2,7 +2,17 @@
 
 from .loading import load_suite
 from .published import published_individual, published_table
-from .suite import NO_ORDER, TRAINED, Suite, Task
+from .suite import NO_ORDER, TRAINED, Suite, Task, not_the_protocol
 from .variant import Variant
 
-__all__ = ["NO_ORDER", "TRAINED", "Suite", "Task", "Variant", "load_suite", "published_individual", "published_table"]
+__all__ = [
+    "NO_ORDER",
+    "TRAINED",
+    "Suite",
+    "Task",
+    "Variant",
+    "load_suite",
+    "not_the_protocol",
+    "published_individual",
+    "published_table",
+]

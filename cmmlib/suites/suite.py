@@ -48,6 +48,15 @@ def evenly_spaced(n: int, count: int) -> list[int]:
     return [i * n // count for i in range(count)] if count < n else list(range(n))
 
 
+def not_the_protocol(suite: Suite) -> str:
+    """A line that says what a suite leaves out of its tasks and test sets; empty if nothing."""
+    subset = getattr(suite, "subset", None)
+    if suite.limit is None and subset is None:
+        return ""
+    which = f"the tasks {', '.join(suite.task_names())}" if subset else "the tasks"
+    return f"Not the protocol: {which} on at most {suite.limit or 'all'} inputs each. For looking only."
+
+
 class Suite(Protocol):
     """What an experiment needs of a suite.  Unknown backbones and tasks raise a ValueError that lists the choices."""
 

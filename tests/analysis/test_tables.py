@@ -71,3 +71,9 @@ def test_a_table_is_saved_as_numbers_and_as_it_is_printed(summary, tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(written[0]), summary, check_dtype=False)
     assert written[1].read_text() == tables.to_markdown(tables.main_table(summary)) + "\n"
     assert written[2].read_text() == tables.to_latex(tables.main_table(summary))
+
+
+def test_a_note_stands_above_the_markdown_table_alone(summary, tmp_path):
+    plain = [path.read_text() for path in tables.save_table(summary, tmp_path / "plain")]
+    noted = [path.read_text() for path in tables.save_table(summary, tmp_path / "noted", note="For looking only.")]
+    assert noted == [plain[0], f"For looking only.\n\n{plain[1]}", plain[2]]

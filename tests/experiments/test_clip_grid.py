@@ -1,4 +1,4 @@
-"""The notebooks' full grid on the stand-in of the hub, three backbones, 8, 14 and 20 tasks, two orders, few images."""
+"""The notebooks' full grid on the stand-in of the hub, three backbones, 8, 14 and 20 tasks, one order, few images."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def grid(clip_hub, tmp_path_factory):
     folder = tmp_path_factory.mktemp("grid")
 
     def run(*more, **environment):
-        reproduce = ["reproduce", "--suite", "clip", "--out", "figures", *(more or ("--orders", "2", "--limit", "24"))]
+        reproduce = ["reproduce", "--suite", "clip", "--out", "figures", *(more or ("--orders", "1", "--limit", "24"))]
         environment = clip_hub.environment | {"CMMLIB_CACHE": str(folder / "cache")} | environment
         command = [sys.executable, "-m", "cmmlib.cli", *reproduce]
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -38,7 +38,7 @@ def test_every_cell_of_the_grid_is_filled(grid):
         table = pd.read_csv(folder / backbone.replace("/", "-") / "main_table.csv")
         assert sorted(set(table.num_tasks)) == [8, 14, 20]
         rows = table[~table.label.isin(["Pretrained", "Individual"])]
-        assert len(rows) == 3 * len(DEFAULT_ROWS) and (rows.orders == 2).all()
+        assert len(rows) == 3 * len(DEFAULT_ROWS) and (rows.orders == 1).all()
         assert table.acc_mean.between(0, 100).all() and rows.bwt_mean.notna().all()
         assert f"clip, {backbone}" in done.stdout
 
@@ -70,7 +70,7 @@ def test_ours_stands_beside_the_papers_figures_and_blanks_stay_blank(whole):
 def test_a_limit_stands_beside_no_papers_figures(grid):
     folder, done, *_ = grid
     assert not list(folder.rglob("published.csv"))
-    assert "Not the protocol: the tasks on at most 24 images each." in done.stdout
+    assert "Not the protocol: the tasks on at most 24 inputs each." in done.stdout
     for backbone in MODELS:
         assert "Not the protocol" in (folder / backbone.replace("/", "-") / "main_table.md").read_text()
 
@@ -120,7 +120,7 @@ def test_a_quick_run_is_a_small_subset_and_says_what_it_fetches(grid):
         *("tanganke/eurosat", "tanganke/gtsrb", "ylecun/mnist", "tanganke/dtd")
     ]
     assert any(line.startswith("ready: 9 repositories are as expected, ") for line in lines)
-    assert "Not the protocol: the tasks eurosat, gtsrb, mnist, dtd on at most 200 images each." in done.stdout
+    assert "Not the protocol: the tasks eurosat, gtsrb, mnist, dtd on at most 200 inputs each." in done.stdout
     table = pd.read_csv(folder.parent / "clip-quick" / "ViT-B-32" / "main_table.csv")
     assert {"Weight average", "OPCM"} < set(table.label) and set(table.num_tasks) == {4}
     fetched = {line for line in hub.server.requests[asked:] if "/resolve/" in line and "GET" in line}

@@ -67,7 +67,7 @@ def test_ctrl_c_ends_a_grid_at_once_and_leaves_no_process_behind(tmp_path):
         assert process.poll() is None
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers too
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=180)
     assert process.returncode != 0 and "KeyboardInterrupt" in error
     deadline = time.monotonic() + 30
     while left := subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, text=True).stdout.strip():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cmmlib.suites import Variant, load_suite
+from cmmlib.suites import Variant, load_suite, not_the_protocol
 
 
 def test_a_limit_takes_evenly_spaced_rows_and_is_part_of_every_key(
@@ -30,3 +30,9 @@ def test_a_limit_takes_evenly_spaced_rows_and_is_part_of_every_key(
 def test_an_unknown_precision_is_an_error_with_the_choices():
     with pytest.raises(ValueError, match="precision is 'half'; choices: float32, bfloat16"):
         Variant(load_suite("mini"), precision="half")
+
+
+def test_what_is_left_out_is_said_in_a_line_and_nothing_where_nothing_is():
+    assert not_the_protocol(load_suite("mini")) == ""
+    said = not_the_protocol(load_suite("mini", limit=5))
+    assert said == "Not the protocol: the tasks on at most 5 inputs each. For looking only."
