@@ -33,8 +33,9 @@ def geometry_of(cosines: pd.DataFrame, layers: pd.DataFrame) -> pd.Series:
 
     Returns:
         Mean, smallest and largest cosine of two tasks; the mean over layers and tasks of the effective rank and of OPCM's
-        and the 90 % rank, each as a share of the full rank.
+        and the 90 % rank, each as a share of the full rank.  Layers that fine-tuning has left alone do not count.
     """
+    layers = layers[layers["norm"] > 0]
     pairs = cosines.to_numpy()[np.triu_indices(len(cosines), 1)]
     shares = {f"{key} / full rank": (layers[key] / layers["full_rank"]).mean() for key in _RANKS}
     return pd.Series({"mean cosine": pairs.mean(), "smallest": pairs.min(), "largest": pairs.max(), **shares})

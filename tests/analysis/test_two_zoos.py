@@ -56,7 +56,8 @@ def test_runs_of_a_smaller_suite_take_the_numbers_of_a_larger_one():
 
 def test_geometry_leaves_the_diagonal_out_and_takes_ranks_as_shares():
     cosines = pd.DataFrame([[1, 0.2, -0.1], [0.2, 1, 0.5], [-0.1, 0.5, 1]])
-    layers = pd.DataFrame({"full_rank": [10, 20], "effective_rank": [5, 5], "opcm_rank": [1, 4], "rank_90": [9, 10]})
+    ranks = {"full_rank": [10, 20, 20], "effective_rank": [5, 5, 0], "opcm_rank": [1, 4, 1], "rank_90": [9, 10, 1]}
+    layers = pd.DataFrame({"norm": [1.0, 2.0, 0.0], **ranks})  # the third was left alone
     found = geometry_of(cosines, layers)
     assert found["mean cosine"] == pytest.approx(0.2) and (found["smallest"], found["largest"]) == (-0.1, 0.5)
     assert found[3:].tolist() == pytest.approx([0.375, 0.15, 0.7])
