@@ -44,9 +44,12 @@ def test_an_error_in_the_block_ends_the_processes_at_once_and_leaves_others_alon
 
 
 SCRIPT = """
+import signal
 import sys
 from cmmlib.experiments import Results, plan, run_grid
 from cmmlib.suites import load_suite
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started with SIGINT ignored
 
 if __name__ == "__main__":
     suite = load_suite("mini")
@@ -67,7 +70,11 @@ def test_ctrl_c_ends_a_grid_at_once_and_leaves_no_process_behind(tmp_path):
         assert process.poll() is None
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers too
-    _, error = process.communicate(timeout=180)
+    try:
+        _, error = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     assert process.returncode != 0 and "KeyboardInterrupt" in error
     deadline = time.monotonic() + 30
     while left := subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, text=True).stdout.strip():
