@@ -7,6 +7,7 @@ Random vision towers of CLIP's shapes, all in this process.  The loop is what ev
 from __future__ import annotations
 
 import argparse
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from typing import Any
@@ -17,8 +18,8 @@ from transformers import CLIPVisionModel
 
 from ..merging.merge import merge
 from ..terminal import run_command
-from .random_towers import BACKBONES, task_vector
-from .timing import Work, measured
+from .random_towers import BACKBONES, random_model
+from .timing import Work, measured, ready
 from .tower_folder import config_of
 
 Rule = Callable[[Tensor, Sequence[Tensor]], Any]
@@ -41,10 +42,8 @@ def random_modules(backbone: str, layers: int, count: int) -> list[nn.Module]:
     base = CLIPVisionModel(config).requires_grad_(False)
     modules: list[nn.Module] = [base]
     for seed in range(1, count + 1):
-        generator = torch.Generator().manual_seed(seed)
-        module = CLIPVisionModel(config).requires_grad_(False)
-        for mine, theirs in zip(module.parameters(), base.parameters(), strict=True):
-            mine.copy_(theirs + task_vector(tuple(theirs.shape), generator))
+        module = copy.deepcopy(base)
+        module.load_state_dict(random_model(dict(base.named_parameters()), seed), strict=False)  # but for its buffers
         modules.append(module)
     return modules
 
@@ -79,7 +78,7 @@ def main() -> int:
     for name, rule in RULES.items():
         works[name, "loop"] = partial(by_loop, rule, modules)
         works[name, "ours"] = partial(merge, base, models, method=name)
-    costs = measured({key: partial(lambda work: work, work) for key, work in works.items()}, arguments.rounds)
+    costs = measured({key: ready(work) for key, work in works.items()}, arguments.rounds)
     about = f"{arguments.models} modules of {arguments.backbone}, {arguments.layers} layers"
     print(f"{about}; medians of {arguments.rounds} rounds")
     print(f"{'method':18}{'loop':>9}{'ours':>9}{'ours / loop':>13}{'peak MiB, loop / ours':>24}")

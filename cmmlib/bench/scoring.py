@@ -25,7 +25,7 @@ from ..evaluation.scorer import ZeroShotScorer
 from ..suites.mini.suite import MiniSuite
 from ..terminal import run_command
 from .random_suite import TASK, RandomSuite, clip_base
-from .timing import Key, Prepare, Work, in_turn
+from .timing import Key, Work, in_turn, ready
 
 TOWERS = (1, 2, 4, 8)
 WORKERS = (1, 2)
@@ -33,13 +33,9 @@ WORKERS = (1, 2)
 
 def compared(works: Mapping[Key, Work], rounds: int) -> tuple[dict[Key, float], dict[Key, float]]:
     """Median seconds of each, and the median of its ratio to the first within a round, after a round that is not counted."""
-
-    def prepared(work: Work) -> Prepare:
-        return lambda: work
-
     for work in works.values():
         work()
-    times = in_turn({key: prepared(work) for key, work in works.items()}, rounds)
+    times = in_turn({key: ready(work) for key, work in works.items()}, rounds)
     first = next(iter(times.values()))
     ratios = {key: statistics.median(a / b for a, b in zip(found, first, strict=True)) for key, found in times.items()}
     return {key: statistics.median(found) for key, found in times.items()}, ratios

@@ -17,6 +17,11 @@ Prepare = Callable[[], Work]
 MIB = 1 << 20
 
 
+def ready(work: Work) -> Prepare:
+    """What prepares work that needs no preparation."""
+    return lambda: work
+
+
 class Measured(NamedTuple):
     """The cost of a piece of work: seconds, and peak growth of resident memory in MiB (NaN if not measured)."""
 
