@@ -168,11 +168,16 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
-def free_space(folder: Path) -> int:
-    """Free bytes on the disk that holds ``folder``, which need not exist yet."""
+def nearest_existing(folder: Path) -> Path:
+    """``folder``, or of the folders above it the nearest that exists: what tells the disk that it is or will be on."""
     while not folder.exists():
         folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return folder
+
+
+def free_space(folder: Path) -> int:
+    """Free bytes on the disk that holds ``folder``, which need not exist yet."""
+    return shutil.disk_usage(nearest_existing(folder)).free
 
 
 def require_space(folder: Path, needed: int) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..files import free_space, read_json
+from ..files import free_space, nearest_existing, read_json
 from ..models.hub import cache_folder
 from ..paths import cache_dir
 from ..suites.clip.backbones import PIXELS
@@ -84,7 +83,7 @@ def _disks(found: Sequence[Checked], images: Mapping[str, int]) -> list[Disk]:
     }
     disks: dict[int, list[tuple[Path, int]]] = {}
     for folder, needed in wanted.items():
-        disks.setdefault(_device(folder), []).append((folder, needed))
+        disks.setdefault(nearest_existing(folder).stat().st_dev, []).append((folder, needed))
     return [
         Disk(tuple(folder for folder, _ in rows), sum(needed for _, needed in rows), free_space(rows[0][0]))
         for rows in disks.values()
@@ -102,9 +101,3 @@ def _prepared() -> set[tuple[str, int]]:
         except (OSError, ValueError, KeyError, TypeError):  # it will be made again
             continue
     return found
-
-
-def _device(folder: Path) -> int:
-    while not folder.exists():
-        folder = folder.parent
-    return os.stat(folder).st_dev

@@ -73,14 +73,14 @@ def _on_one_backbone(plan: Sequence[Planned]) -> str:
     if others:
         lines.append(f"  {', '.join(others)}: not counted here")
     pending, scores, merges = work_left(suite, backbone, every, store)
-    images = sum(count * _images(suite, task) for task, count in scores.items())
+    inputs = sum(count * _inputs(suite, task) for task, count in scores.items())
     pace = store.pace(suite.name, backbone, device)
-    left: dict[str, float] = {SCORING: images, **merges}
+    left: dict[str, float] = {SCORING: inputs, **merges}
     if pending and suite.name == "mini":
         _time(pace, left, pending, suite, backbone, device)
     if pending:
         lines.append(
-            f"  to do: {len(pending)} sequences, {sum(merges.values())} models to merge, {images:,} image classifications, "
+            f"  to do: {len(pending)} sequences, {sum(merges.values())} models to merge, {inputs:,} classifications, "
             f"{jobs} at a time on {given['ray'] or device}; {_duration(pace, left, jobs)}"
         )
     else:
@@ -96,8 +96,8 @@ def _duration(pace: Pace, left: Mapping[str, float], jobs: int) -> str:
     return pace.describe(left, jobs)
 
 
-def _images(suite: Suite, task: str) -> int:
-    """How many images a task is scored on: as published, or counted where that needs no fetching."""
+def _inputs(suite: Suite, task: str) -> int:
+    """How many images or texts a task is scored on: as published, or counted where that needs no fetching."""
     published = next((getattr(known, "images", 0) for known in suite.tasks if known.name == task), 0)
     count = published or len(suite.test_set(task))
     return min(count, suite.limit or count)

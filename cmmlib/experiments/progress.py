@@ -9,11 +9,11 @@ from tqdm import tqdm
 
 from .time_left import SCORING, Pace
 
-_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} images [{elapsed}{postfix}]"
+_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} classified [{elapsed}{postfix}]"
 
 
 class Progress:
-    """A bar over the images to classify, with the estimated time left.
+    """A bar over the inputs to classify, with the estimated time left.
 
     Args:
         name: shown before the bar.
@@ -24,7 +24,7 @@ class Progress:
 
     def __init__(self, name: str, left: Mapping[str, float], pace: Pace, jobs: int) -> None:
         self.left, self.pace, self.jobs, self.total = dict(left), pace, jobs, left[SCORING]
-        self.bar = tqdm(total=self.total, unit="image", unit_scale=True, desc=name, bar_format=_BAR)
+        self.bar = tqdm(total=self.total, unit="input", unit_scale=True, desc=name, bar_format=_BAR)
         self.described = 0.0
 
     def __enter__(self) -> Progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-SCORING = "scoring"  # a kind of work, counted in images; every other kind is a row's label, counted in merged models
+SCORING = "scoring"  # a kind of work, counted in inputs; every other kind is a row's label, counted in merged models
 
 
 @dataclass

@@ -25,11 +25,12 @@ from ..paths import cache_dir
 from ..suites.mini.build.architecture import arrays, with_tower
 from ..suites.mini.build.embeddings import zero_shot_head
 from ..suites.mini.build.finetuning import FINETUNE, finetune
-from ..suites.mini.build.recipes import recipe, save
-from ..suites.mini.checksums import tensors_hash
+from ..suites.mini.build.recipes import recipe
 from ..suites.mini.packing import vision_tensors
 from ..suites.mini.suite import BACKBONES, MiniSuite
 from ..suites.suite import NO_ORDER, TRAINED
+from ..suites.zoos.checksums import tensors_hash
+from ..suites.zoos.recipe_files import save
 from ..terminal import run_command
 from .orders import task_order
 

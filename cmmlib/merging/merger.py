@@ -22,8 +22,9 @@ from .history import history_frame
 from .home import FolderHome, Home, InMemoryHome, restored
 from .merged import merged_model, step_folder
 from .model_step import merge_model
+from .new_recipe import memory_budget, new_recipe, warn_if_hardly_linear, warn_if_larger_than_memory
 from .progress import each_of
-from .recipe import Recipe, memory_budget, new_recipe, warn_if_hardly_linear, warn_if_larger_than_memory
+from .recipe import Recipe
 from .standing import Standing
 from .state_folder import StateFolder
 from .state_record import warn_of_other_code
@@ -107,23 +108,14 @@ class ContinualMerger:
         )
         warn_if_hardly_linear(recipe)
         warn_if_larger_than_memory(recipe)
-        self._hold(
-            recipe, Standing(), InMemoryHome(), progress, apply_step, Path(save_every_step) if save_every_step else None
-        )
+        self._hold(recipe, Standing(), InMemoryHome(), progress, apply_step)
+        self._save_every_step = Path(save_every_step) if save_every_step else None
 
-    def _hold(
-        self,
-        recipe: Recipe,
-        standing: Standing,
-        home: Home,
-        progress: bool,
-        apply_step: ApplyStep | None,
-        save_every_step: Path | None = None,
-    ) -> None:
+    def _hold(self, recipe: Recipe, standing: Standing, home: Home, progress: bool, apply_step: ApplyStep | None) -> None:
         self.recipe, self.standing, self.home = recipe, standing, home
         self.each = each_of(recipe.keys, shown=progress)
         self.apply_step = apply_step
-        self._save_every_step = save_every_step
+        self._save_every_step = None
         self._said: set[str] = set()
 
     def __len__(self) -> int:
@@ -144,16 +136,6 @@ class ContinualMerger:
     def params(self) -> Mapping[str, Any]:
         """All hyper-parameters of the method."""
         return self.recipe.params
-
-    @property
-    def compute_dtype(self) -> torch.dtype:
-        """Of the accumulated tensors."""
-        return self.recipe.compute_dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self.recipe.device
 
     @property
     def config(self) -> dict[str, Any] | None:

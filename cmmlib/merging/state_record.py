@@ -18,7 +18,8 @@ from ..models.layers import Layer
 from ..models.source import Model, Source
 from ..version import __version__
 from .accumulated import OnDisk
-from .recipe import Origin, Recipe, computing_device, hashed, open_base
+from .new_recipe import computing_device, open_base
+from .recipe import Origin, Recipe, hashed
 from .standing import Standing
 from .state_json import FORMAT, KINDS, VERSION, generation_name
 

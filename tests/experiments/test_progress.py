@@ -25,4 +25,4 @@ def test_the_bar_is_full_at_the_end_and_not_after_an_error(capsys):
         progress.done(SCORING, 100, 1.0)
         raise KeyboardInterrupt
     assert progress.bar.n == 100
-    assert "300/300 images" in capsys.readouterr().err
+    assert "300/300 classified" in capsys.readouterr().err

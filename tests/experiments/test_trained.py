@@ -18,11 +18,12 @@ from cmmlib.suites import NO_ORDER, TRAINED, load_suite
 from cmmlib.suites.mini.build import finetuning
 from cmmlib.suites.mini.build.architecture import arrays
 from cmmlib.suites.mini.build.embeddings import zero_shot_head
-from cmmlib.suites.mini.checksums import tensors_hash
-from cmmlib.suites.mini.folders import ZOO, folder_of
 from cmmlib.suites.mini.packing import vision_tensors
+from cmmlib.suites.mini.shipped import ZOO
 from cmmlib.suites.mini.suite import MiniSuite
 from cmmlib.suites.mini.tasks import TASKS
+from cmmlib.suites.zoos.checksums import tensors_hash
+from cmmlib.suites.zoos.folders import folder_of
 
 BACKBONE = "ViT-mini/12"
 DRAWN = tuple(task for task in TASKS if task.kind != "scan")  # the others need packages that only builders have

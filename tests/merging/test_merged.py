@@ -30,7 +30,7 @@ def test_result_has_the_bases_own_dtypes(method: str, dtype: torch.dtype, toy: t
     merger = ContinualMerger(base, method, linear=["fc.weight"], **QUICK.get(method, {}))
     for model in models:  # may have dtypes of their own
         merger.add(model)
-    assert merger.compute_dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert merger.recipe.compute_dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert {key: x.dtype for key, x in merger.merged().items()} == {"fc.weight": dtype, "fc.bias": torch.float32}
     assert {x.dtype for x in merger.merged(torch.float64).values()} == {torch.float64}
     precise = merger.merged(torch.float64)["fc.weight"]

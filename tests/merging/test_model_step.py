@@ -11,8 +11,8 @@ import cmmlib
 from cmmlib import ContinualMerger, merge
 from cmmlib.merging.accumulated import InMemory
 from cmmlib.merging.merged import merged_model
+from cmmlib.merging.new_recipe import new_recipe
 from cmmlib.merging.parameter_step import Inputs, ParameterStep, context_of
-from cmmlib.merging.recipe import new_recipe
 from cmmlib.merging.standing import Standing
 from cmmlib.models import open_model
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from cmmlib.merging.new_recipe import new_recipe
 from cmmlib.merging.parameter_step import Inputs, ParameterStep, context_of
-from cmmlib.merging.recipe import new_recipe
 from cmmlib.merging.standing import Standing
 from cmmlib.methods import Context, Method, get_method
 

@@ -9,7 +9,8 @@ import torch
 from transformers import GPT2Config, GPT2Model
 
 from cmmlib import ContinualMerger
-from cmmlib.merging.recipe import Recipe, hashed, new_recipe
+from cmmlib.merging.new_recipe import new_recipe
+from cmmlib.merging.recipe import Recipe, hashed
 from cmmlib.models.content_hash import content_hash
 
 from ..helpers.models import BASE, broken

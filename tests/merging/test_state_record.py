@@ -13,7 +13,8 @@ from transformers import GPT2Config, GPT2Model
 
 from cmmlib import ContinualMerger
 from cmmlib.merging.accumulated import OnDiskDraft
-from cmmlib.merging.recipe import Recipe, new_recipe
+from cmmlib.merging.new_recipe import new_recipe
+from cmmlib.merging.recipe import Recipe
 from cmmlib.merging.standing import Standing
 from cmmlib.merging.state_folder import StateFolder
 from cmmlib.merging.state_json import fault_of

@@ -9,8 +9,8 @@ from functools import cache
 
 import numpy as np
 
-from .folders import ZOO
 from .raster import FINE, isqrt, shrink, warp
+from .shipped import ZOO
 from .tasks import SIDE, Domain, MiniTask
 
 

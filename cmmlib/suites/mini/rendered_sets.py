@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .checksums import pixels_hash
+from ..zoos.checksums import pixels_hash
 from .render import draw_test
 from .tasks import MiniTask
 
@@ -32,7 +32,7 @@ def write_rendered(task: MiniTask, folder: Path) -> None:
 
 
 def rendered_hash(folder: Path) -> str:
-    """Checksum of a folder's pixels and labels (`cmmlib.suites.mini.checksums.pixels_hash`)."""
+    """Checksum of a folder's pixels and labels (`cmmlib.suites.zoos.checksums.pixels_hash`)."""
     from pyarrow import parquet
 
     table = parquet.read_table(folder / FILE)

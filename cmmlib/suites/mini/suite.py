@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...paths import cache_dir
 from ..suite import TRAINED, evenly_spaced, first_names, require_known
-from .folders import ZOO, ensure_folder, folder_of
+from ..zoos.folders import ensure_folder, folder_of
 from .rendered_sets import read_rendered, rendered_hash, write_rendered
+from .shipped import ZOO
 from .tasks import TASKS, MiniTask
 from .towers import write_tower, written_tower_hash
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .checksums import tensors_hash
+from ..zoos.checksums import tensors_hash
 from .packing import unpack, vision_tensors
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...paths import cache_dir
-from ..mini.folders import folder_of
 from ..suite import TRAINED, evenly_spaced, first_names, require_known
+from ..zoos.folders import folder_of
 from .base import HASHES, HUB_ID
 from .tasks import TASKS, TextTask
 

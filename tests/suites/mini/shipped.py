@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cmmlib.suites.mini.folders import ZOO, folder_of
 from cmmlib.suites.mini.packing import vision_tensors
+from cmmlib.suites.mini.shipped import ZOO
 from cmmlib.suites.mini.suite import MiniSuite
+from cmmlib.suites.zoos.folders import folder_of
 
 BACKBONE = "ViT-mini/12"
 SHIPPED = MiniSuite().backbones

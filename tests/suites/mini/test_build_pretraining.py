@@ -11,7 +11,7 @@ from transformers import CLIPTokenizer
 
 from cmmlib.suites.mini.build import pretraining
 from cmmlib.suites.mini.build.architecture import make_base
-from cmmlib.suites.mini.folders import ZOO
+from cmmlib.suites.mini.shipped import ZOO
 
 from .shipped import BACKBONE
 

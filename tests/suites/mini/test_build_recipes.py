@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from transformers import CLIPModel, CLIPTokenizer
 
-from cmmlib.suites.mini.build.recipes import base_recipe, delta_recipe, stored_recipe
-from cmmlib.suites.mini.folders import ZOO
+from cmmlib.suites.mini.build.recipes import base_recipe, delta_recipe
+from cmmlib.suites.mini.shipped import ZOO
 from cmmlib.suites.mini.tasks import TASKS
+from cmmlib.suites.zoos.recipe_files import stored_recipe
 
 from .shipped import SHIPPED, stored
 

@@ -14,11 +14,12 @@ from cmmlib.suites.mini.build.architecture import with_tower
 from cmmlib.suites.mini.build.embeddings import accuracy, zero_shot_head
 from cmmlib.suites.mini.build.finetuning import FINETUNE
 from cmmlib.suites.mini.build.fourth import FINETUNED, FOURTH, PRETRAINED, SHAPE
-from cmmlib.suites.mini.folders import ZOO, folder_of
 from cmmlib.suites.mini.packing import unpack
 from cmmlib.suites.mini.render import draw_test
+from cmmlib.suites.mini.shipped import ZOO
 from cmmlib.suites.mini.suite import MiniSuite
 from cmmlib.suites.mini.tasks import TASKS
+from cmmlib.suites.zoos.folders import folder_of
 
 from .shipped import ACCURACIES, BACKBONE, SHIPPED, stored
 

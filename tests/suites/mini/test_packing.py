@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cmmlib.suites.mini.checksums import tensors_hash
 from cmmlib.suites.mini.packing import pack, unpack
 from cmmlib.suites.mini.tasks import TASKS
+from cmmlib.suites.zoos.checksums import tensors_hash
 
 from .shipped import SHIPPED, stored
 

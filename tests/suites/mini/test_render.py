@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cmmlib.suites.mini.checksums import pixels_hash
 from cmmlib.suites.mini.render import draw, draw_test
 from cmmlib.suites.mini.tasks import TASKS
+from cmmlib.suites.zoos.checksums import pixels_hash
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)

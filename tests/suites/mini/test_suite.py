@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from cmmlib.suites import load_suite
-from cmmlib.suites.mini.folders import ZOO, folder_of
+from cmmlib.suites.mini.shipped import ZOO
 from cmmlib.suites.mini.suite import BACKBONES, MiniSuite
+from cmmlib.suites.zoos.folders import folder_of
 
 from .shipped import ACCURACIES, BACKBONE, SHAPES, SHIPPED
 

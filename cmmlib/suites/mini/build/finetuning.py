@@ -13,13 +13,13 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import CLIPModel
 
+from ...zoos.optimisation import batch_of, one_cycle, update
 from ..render import draw, label_of
 from ..tasks import MiniTask
 from .architecture import SEED, VISION
 from .embeddings import image_features
 from .fourth import FINETUNED, FOURTH
 from .handwriting import scans
-from .optimisation import batch_of, one_cycle, update
 
 FINETUNE = SimpleNamespace(images=4000, steps=500, batch=64, lr=1e-4, weight_decay=0.0)
 FINETUNE_OF = dict.fromkeys(VISION, FINETUNE) | {FOURTH: FINETUNED}

@@ -13,12 +13,12 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import CLIPModel, CLIPTokenizer
 
+from ...zoos.optimisation import batch_of, one_cycle, update
 from ..render import draw, label_of
 from ..tasks import SIDE, TASKS
 from .architecture import SEED
 from .embeddings import image_features, text_features
 from .fourth import FOURTH, PRETRAINED
-from .optimisation import batch_of, one_cycle, update
 
 STEPS = {"ViT-mini/12": 5500, "ViT-mini/9": 5500, "ViT-mini-L/9": 3500}  # the larger tower learns more per step
 PRETRAIN = {

@@ -1,18 +1,14 @@
-"""Recipes: a hash of what a model was made from, stored with it, so that it is made again when that changes."""
+"""Recipes: a hash of what a model of the mini suite is made from."""
 
 from __future__ import annotations
 
-import os
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save_file
 from transformers import CLIPModel, CLIPTokenizer
 
-from ..checksums import tensors_hash
+from ...zoos.checksums import tensors_hash
 from ..generic_looks import GENERIC_CONTRAST, GENERIC_NOISE
 from ..tasks import TASKS, MiniTask
 from .architecture import BASE_SEEDS, PROJECTION, SEED, TEXT, VISION, arrays
@@ -43,18 +39,3 @@ def base_recipe(out: Path, backbone: str, tokenizer: CLIPTokenizer) -> str:
 def delta_recipe(backbone: str, base: CLIPModel, task: MiniTask, seed: int = SEED) -> str:
     """The recipe of the tower fine-tuned on a task."""
     return recipe(backbone, tensors_hash(arrays(base)), task, FINETUNE_OF[backbone], seed=seed)
-
-
-def stored_recipe(path: Path) -> str | None:
-    """The recipe in a safetensors file's metadata; None if there is no file or it has no recipe."""
-    if not path.exists():
-        return None
-    with safe_open(path, "numpy") as file:
-        return file.metadata().get("recipe")
-
-
-def save(tensors: dict[str, np.ndarray], path: Path, made_from: str, **notes: str) -> None:
-    """Write a safetensors file with its recipe and notes, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path.with_suffix(".partial"), metadata={"format": "pt", "recipe": made_from, **notes})
-    os.replace(path.with_suffix(".partial"), path)

@@ -19,17 +19,19 @@ from tqdm import tqdm
 from transformers import CLIPModel, CLIPTokenizer
 
 from ....paths import cache_dir
-from ..checksums import pixels_hash, tensors_hash
-from ..folders import ZOO, folder_of
+from ...zoos.checksums import pixels_hash, tensors_hash
+from ...zoos.folders import folder_of
+from ...zoos.recipe_files import save, stored_recipe
 from ..packing import pack, unpack, vision_tensors
 from ..render import draw_test
+from ..shipped import ZOO
 from ..tasks import TASKS, MiniTask
 from .architecture import BASE_SEEDS, SEED, arrays, make_base, with_tower
 from .embeddings import accuracy, zero_shot_head
 from .finetuning import FINETUNE_OF, finetune
 from .glyphs import make_assets
 from .pretraining import PRETRAIN, generic_images, pretrain
-from .recipes import base_recipe, delta_recipe, pictures, save, stored_recipe
+from .recipes import base_recipe, delta_recipe, pictures
 from .tokenizer import make_tokenizer, save_preprocessing
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from ...mini.build.optimisation import batch_of, one_cycle, update
+from ...zoos.optimisation import batch_of, one_cycle, update
 from ..embedding import class_embedding, embed, tokenised
 from ..splits import Examples
 from ..tasks import TextTask

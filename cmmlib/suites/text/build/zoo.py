@@ -16,9 +16,9 @@ import torch
 from tqdm import tqdm
 
 from ....files import write_flushed
-from ...mini.build.recipes import save, stored_recipe
-from ...mini.checksums import tensors_hash
-from ...mini.folders import ensure_folder, folder_of
+from ...zoos.checksums import tensors_hash
+from ...zoos.folders import ensure_folder, folder_of
+from ...zoos.recipe_files import save, stored_recipe
 from ..base import is_base, write_base
 from ..splits import TEST_SETS, Examples, examples_hash, made_from, split
 from ..tasks import TASKS, TextTask

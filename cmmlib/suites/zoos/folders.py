@@ -1,4 +1,4 @@
-"""The folder of the zoo, and making folders that appear whole or not at all."""
+"""The folders of a zoo, which appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-ZOO = Path(__file__).parent / "zoo"
-"""The zoo that ships."""
 
 
 def folder_of(zoo: Path, backbone: str) -> Path:

@@ -8,8 +8,6 @@ from collections.abc import Sized
 import numpy as np
 import torch
 
-from .architecture import SEED
-
 
 def one_cycle(step: int, steps: int, peak: float) -> float:
     """The learning rate at a step: a linear rise over the first tenth of the steps, then half a cosine down to zero."""
@@ -17,9 +15,9 @@ def one_cycle(step: int, steps: int, peak: float) -> float:
     return peak * (step / rise if step < rise else (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2)
 
 
-def batch_of(images: Sized, step: int, size: int, *, seed: int = SEED, purpose: int) -> np.ndarray:
+def batch_of(examples: Sized, step: int, size: int, *, seed: int, purpose: int) -> np.ndarray:
     """Indices of a training batch, int [size].  They depend on no earlier step, so a resumed run draws the same ones."""
-    return np.random.Generator(np.random.PCG64([seed, purpose, step])).integers(len(images), size=size)
+    return np.random.Generator(np.random.PCG64([seed, purpose, step])).integers(len(examples), size=size)
 
 
 def update(optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float) -> None:

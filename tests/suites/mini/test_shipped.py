@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cmmlib.suites.mini.folders import ZOO
+from cmmlib.suites.mini.shipped import ZOO
 
 
 def test_the_zoo_is_small():

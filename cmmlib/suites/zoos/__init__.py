@@ -1,0 +1,1 @@
+"""What zoos of several suites share: folders that appear whole, checksums, recipes in files, a training step."""
