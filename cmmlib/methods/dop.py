@@ -149,11 +149,11 @@ def dop(
         return task_vector, {"degenerate": 1.0}
     compat = ctx.reference_compat
     dtype = torch.float64 if solver == "exact" else None
-    old = quadratic(merged, svd_proj_space, svd_epsilon, compat=compat, dtype=dtype)
-    new = quadratic(task_vector, svd_proj_space, svd_epsilon, compat=compat, dtype=dtype)
-    if solver == "exact":
-        x, a, l0, l1 = minimise(Front(old, new), alpha, beta=ema_beta, steps=num_steps)
+    losses = (quadratic(d, svd_proj_space, svd_epsilon, compat=compat, dtype=dtype) for d in (merged, task_vector))
+    if solver == "exact":  # nothing here holds on to the losses, as wide ones are reduced
+        x, a, l0, l1 = minimise(Front(*losses), alpha, beta=ema_beta, steps=num_steps)
     else:
+        old, new = losses
         x, a = solve_adam(old, new, lr=lr, num_steps=num_steps, alpha=float(alpha), mgda=mgda, ema=ema, ema_beta=ema_beta)
         l0, l1 = old.gradient(x)[1], new.gradient(x)[1]
     return x, {"alpha": a, "loss_stability": l0, "loss_plasticity": l1, "degenerate": 0.0}

@@ -226,8 +226,12 @@ def _mix(one: Tensor, other: Tensor, a: float, sign: int) -> Tensor:
 
 
 def _eigh(p0: Tensor, p1: Tensor, a: float) -> tuple[Tensor, Tensor]:
-    """Eigenvectors, and eigenvalues without their negative rounding errors, of a p0 + (1 − a) p1."""
-    values, vectors = torch.linalg.eigh(_mix(p0, p1, a, 1))
+    """Eigenvectors, and eigenvalues without their negative rounding errors, of a p0 + (1 − a) p1.
+
+    The vectors take the place of the matrix, which lies in memory column by column, as LAPACK wants it.
+    """
+    mixed = torch.mul(p0, a, out=p0.new_empty(p0.shape).T).add_(p1, alpha=1 - a)
+    values, vectors = torch.linalg.eigh(mixed, out=(mixed.new_empty(len(mixed)), mixed))
     return vectors, values.clamp(min=0)
 
 
@@ -247,19 +251,20 @@ def _in_common_span(old: Quadratic, new: Quadratic) -> tuple[Quadratic, Quadrati
     of L are the coordinates of D_0 and D_1. L is the Cholesky factor of the Gram matrix of these rows, so Z is never
     formed: y Zᵀ = y L⁻¹ [D_0; D_1]. Where the rows are nearly dependent, Z is formed, by a QR decomposition.
     """
-    m, dtype = len(old.center), old.center.dtype
-    cross = cross_gram(new.center, old.center)
+    d0, d1 = old.center, new.center  # what the way back keeps; all else of wide losses may go
+    m, dtype = len(d0), d0.dtype
+    cross = cross_gram(d1, d0)
     lower, failed = torch.linalg.cholesky_ex(torch.cat([torch.cat([old.gram, cross.T], 1), torch.cat([cross, new.gram], 1)]))
     pivots = lower.diagonal()
     if failed or pivots.min() < 1e-5 * pivots.max():
-        rows = torch.cat([old.center, new.center]).double()  # (2m, n)
+        rows = torch.cat([d0, d1]).double()  # (2m, n)
         basis, _ = torch.linalg.qr(rows.T)  # (n, 2m)
         lower = rows @ basis
         return _restrict(old, lower[:m]), _restrict(new, lower[m:]), lambda y: y @ basis.T
 
     def expand(y: Tensor) -> Tensor:
         mix = torch.linalg.solve_triangular(lower, y, upper=False, left=False).to(dtype)  # (m, 2m), entries of order one
-        return torch.addmm(mix[:, :m] @ old.center, mix[:, m:], new.center)
+        return torch.addmm(mix[:, :m] @ d0, mix[:, m:], d1)
 
     return _restrict(old, lower[:m]), _restrict(new, lower[m:]), expand
 
