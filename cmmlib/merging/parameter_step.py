@@ -31,12 +31,14 @@ class Inputs(NamedTuple):
         task_vector: the parameter of the model that arrives minus the base's.
         base: the base's parameter.
         context: all else that the method may know; ``context.base`` is filled in by the step.
+        spent: nobody needs what is accumulated any more: the new value may take its memory.
     """
 
     accumulated: Value | None
     task_vector: Tensor
     base: Tensor
     context: Context
+    spent: bool = False
 
 
 class Stepped(NamedTuple):
@@ -78,9 +80,10 @@ class ParameterStep:
             TypeError: it gave something else.
         """
         tau = inputs.task_vector
-        accumulated = torch.zeros_like(tau) if inputs.accumulated is None else inputs.accumulated
+        if inputs.accumulated is None:
+            inputs = inputs._replace(accumulated=torch.zeros_like(tau), spent=True)
         context = _with_base(inputs.context, inputs.base)
-        result = self._result(accumulated, tau, context)
+        result = self._result(inputs, context)
         value, report = result if isinstance(result, tuple) else (result, {})
         parts = [value] if not isinstance(value, dict) else list(value.values())
         if not parts or not all(isinstance(part, Tensor) for part in parts):
@@ -99,12 +102,14 @@ class ParameterStep:
             )
         return Stepped(value, total, report)
 
-    def _result(self, accumulated: Value, tau: Tensor, context: Context) -> Any:
+    def _result(self, inputs: Inputs, context: Context) -> Any:
+        accumulated, tau = inputs.accumulated, inputs.task_vector
         if not self.method.elementwise or tau.numel() <= BLOCK or not isinstance(accumulated, Tensor):
             return self.method.step(accumulated, tau, context, **self.params)
-        assert context.base is not None
-        merged = torch.empty(tau.numel(), dtype=tau.dtype, device=tau.device)
-        parts = (in_blocks(tensor) for tensor in (merged, accumulated, tau, context.base))
+        # new memory, which the system maps and clears, costs as much as the arithmetic
+        in_place = inputs.spent and accumulated.is_contiguous()
+        merged = accumulated if in_place else torch.empty_like(tau, memory_format=torch.contiguous_format)
+        parts = (in_blocks(tensor) for tensor in (merged, accumulated, tau, inputs.base))
         for place, before, change, base in zip(*parts, strict=True):
             place.copy_(self.method.step(before, change, _with_base(context, base), **self.params))
         return merged.view(tau.shape)

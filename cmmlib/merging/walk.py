@@ -149,7 +149,7 @@ class Walk:
         measured = recipe.method.layerwise or number == len(self.sources) - 1
         for unit, change, old in zip(recipe.units[key], layer.views(tau), layer.views(w0), strict=True):
             context = context_of(recipe, standing, t, name=unit, **about)
-            result = self.step(Inputs(values[unit], change, old, context), measured=measured)
+            result = self.step(Inputs(values[unit], change, old, context, spent=number > 0), measured=measured)
             values[unit] = result.value
             squares.append(result.square)
             reports += [result.report] if result.report else []

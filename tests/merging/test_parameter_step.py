@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cmmlib.merging.new_recipe import new_recipe
-from cmmlib.merging.parameter_step import Inputs, ParameterStep, context_of
+from cmmlib.merging.parameter_step import BLOCK, Inputs, ParameterStep, context_of
 from cmmlib.merging.standing import Standing
 from cmmlib.methods import Context, Method, get_method
 
@@ -99,6 +99,25 @@ def test_what_is_not_finite_or_of_another_shape_is_refused(gives: Any, message: 
     step = ParameterStep(Method("faulty", lambda merged, tau, ctx: gives(tau), ""), {})
     with pytest.raises(ValueError, match=rf"method 'faulty' returned a tensor of .*{message}"):
         step(Inputs(None, TAU, BASE, CONTEXT))
+
+
+@pytest.mark.parametrize("method", ["weight_average", "task_arithmetic", "magmax"])
+@pytest.mark.parametrize("in_rows", [True, False], ids=["in rows", "in columns"])
+def test_only_what_is_spent_gives_its_memory_to_the_new_value(method: str, in_rows: bool):
+    step = step_of(method)
+    accumulated, tau, base = (randn(BLOCK // 2 + 1, 4, seed=seed) for seed in (1, 2, 3))
+    if not in_rows:
+        accumulated = accumulated.T.contiguous().T
+    before = accumulated.clone()
+    inputs = Inputs(accumulated, tau, base, replace(CONTEXT, base=base))
+    kept = step(inputs).value
+    assert isinstance(kept, Tensor)
+    assert torch.equal(accumulated, before)
+    assert torch.equal(kept, step.method.step(before, tau, inputs.context, **step.params))
+    spent = step(inputs._replace(spent=True)).value
+    assert isinstance(spent, Tensor)
+    assert torch.equal(spent, kept)
+    assert (spent.data_ptr() == accumulated.data_ptr()) == in_rows
 
 
 def test_parts_may_have_any_shape_and_a_report_goes_with_them():
