@@ -10,8 +10,11 @@ from cmmlib.experiments.grid import work_left
 from cmmlib.experiments.reproduce import planned_notebooks
 from cmmlib.experiments.store import Results
 from cmmlib.paths import results_path
+from cmmlib.suites.text.build import zoo
+from cmmlib.suites.text.suite import zoo_dir
 
 from ..helpers.own_method import write_fading
+from ..suites.text.conftest import TASKS, tiny  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +66,12 @@ def test_of_the_clip_suite_nothing_is_fetched(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # where nobody answers
     said = forecast(planned_notebooks("clip", orders=1, backbones=["ViT-B/32"], out=tmp_path))
     assert "so there is no estimate" in said and "fetched: 21 models and 20 data sets, of which 0" in said
+
+
+def test_texts_that_lie_on_this_machine_are_timed_too(tmp_path, tiny):  # noqa: F811
+    zoo.build(zoo_dir(), "MiniLM-L6", TASKS)
+    chosen = {"methods": ["weight_average"], "tasks": [2], "orders": 1, "backbones": ["MiniLM-L6"]}
+    said = forecast(planned_notebooks("text", quick=True, out=tmp_path, **chosen))
+    # of both tasks: the first model alone, and both merged
+    assert "to do: 1 sequences, 1 models to merge, 36 classifications" in said
+    assert "; about " in said and "not timed" not in said and "fetched: nothing" in said
