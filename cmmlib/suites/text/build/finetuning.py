@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -26,6 +27,15 @@ RECIPES = {"MiniLM-L6": FULL, "MiniLM-L6-LoRA": LORA}
 """Backbone → how its models are fine-tuned: batches, peak learning rate, factor of the cosines in the softmax."""
 
 
+def seed_of(task: TextTask, how: SimpleNamespace) -> int:
+    """The seed of a task's fine-tuning; for adapters one of its own.
+
+    By one seed for all, all adapters start from the same random factor, which training hardly turns: their task vectors
+    would share their rows.
+    """
+    return crc32(task.name.encode()) if how.rank else SEED
+
+
 def head_of(encoder: Any, tokenizer: PreTrainedTokenizerBase, task: TextTask) -> Tensor:
     """The class embeddings of a task, float32 (classes, width)."""
     prompts = (task.prompts(label) for label in range(len(task.class_names)))
@@ -33,13 +43,14 @@ def head_of(encoder: Any, tokenizer: PreTrainedTokenizerBase, task: TextTask) ->
 
 
 def finetune(
-    base: Any, tokenizer: PreTrainedTokenizerBase, head: Tensor, examples: Examples, how: SimpleNamespace, seed: int = SEED
+    base: Any, tokenizer: PreTrainedTokenizerBase, head: Tensor, examples: Examples, how: SimpleNamespace, seed: int
 ) -> Any:
     """A copy of an encoder, trained on a task without dropout; everything in it is trained, or adapters of its layers.
 
     Args:
         head: class embeddings from `head_of`; frozen.
         how: a value of `RECIPES`.
+        seed: of the batches, and of an adapter's first factors.
 
     Raises:
         ModuleNotFoundError: an adapter is asked for and PEFT is not installed.

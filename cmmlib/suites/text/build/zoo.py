@@ -22,7 +22,7 @@ from ...zoos.recipe_files import save, stored_recipe
 from ..base import is_base, write_base
 from ..splits import TEST_SETS, Examples, examples_hash, made_from, split
 from ..tasks import TASKS, TextTask
-from .finetuning import RECIPES, SEED, accuracy, finetune, head_of
+from .finetuning import RECIPES, accuracy, finetune, head_of, seed_of
 
 
 def build_texts(out: Path, task: TextTask) -> dict[str, Examples]:
@@ -52,9 +52,10 @@ def build_model(
     """The encoder fine-tuned on a task, trained if it is not in `out` yet."""
     how = RECIPES[backbone]
     path = folder_of(out, backbone) / task.name / "model.safetensors"
-    recipe = _recipe(base, head, examples, how)
+    seed = seed_of(task, how)
+    recipe = _recipe(base, head, examples, how, seed)
     if stored_recipe(path) != recipe:
-        model = finetune(base, tokenizer, head, examples, how)
+        model = finetune(base, tokenizer, head, examples, how, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         model.config.save_pretrained(path.parent)
         save(_arrays(model), path, recipe)
@@ -101,9 +102,9 @@ def build(out: Path, backbone: str, tasks: tuple[TextTask, ...] = TASKS) -> dict
     return accuracies
 
 
-def _recipe(base: Any, head: torch.Tensor, examples: Examples, how: SimpleNamespace) -> str:
+def _recipe(base: Any, head: torch.Tensor, examples: Examples, how: SimpleNamespace, seed: int) -> str:
     start, texts = tensors_hash(_arrays(base)), examples_hash(examples)
-    return sha256(repr((SEED, start, tensors_hash({"head": head.numpy()}), texts, how)).encode()).hexdigest()
+    return sha256(repr((seed, start, tensors_hash({"head": head.numpy()}), texts, how)).encode()).hexdigest()
 
 
 def _arrays(model: Any) -> dict[str, Any]:
