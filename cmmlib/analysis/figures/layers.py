@@ -14,14 +14,17 @@ from .style import count_axis
 def spectrum_panels(axes: Sequence[Axes], layers: pd.DataFrame, spectra: pd.DataFrame, alpha: float) -> Sequence[Axes]:
     """Norm and effective rank by depth, the fall of the singular values and their cumulative share.
 
+    Layers outside the blocks have no depth: they count in the last two panels only.
+
     Args:
         axes: four.
         layers, spectra: the two tables of `cmmlib.analysis.layer_spectra`.
         alpha: OPCM's, marked in the last panel.
     """
     norms, ranks, values, shares = axes
-    kind_curves(norms, layers, "depth", "norm").set(ylabel="‖τ‖, mean over tasks", ylim=(0, None))
-    kind_curves(ranks, layers, "depth", "effective_share").set(ylabel="effective rank / full rank", ylim=(0, 1))
+    blocks = layers[layers["depth"] >= 0]
+    kind_curves(norms, blocks, "depth", "norm").set(ylabel="‖τ‖, mean over tasks", ylim=(0, None))
+    kind_curves(ranks, blocks, "depth", "effective_share").set(ylabel="effective rank / full rank", ylim=(0, 1))
     for ax in (norms, ranks):
         count_axis(ax, "depth")
     kind_curves(values, spectra, "position", "relative").set(ylabel="$s_i / s_1$", yscale="log")
@@ -29,12 +32,13 @@ def spectrum_panels(axes: Sequence[Axes], layers: pd.DataFrame, spectra: pd.Data
     for ax in (values, shares):
         ax.set(xlabel="i / full rank")
     shares.axhline(alpha, color="#777777", linestyle=":", linewidth=0.8)
-    shares.text(0.99, alpha - 0.02, f"OPCM's α = {alpha:g}", ha="right", va="top", fontsize=6)
+    across = shares.get_yaxis_transform()  # x in widths of the panel: curves of low rank end far left of 1
+    shares.text(0.99, alpha - 0.02, f"OPCM's α = {alpha:g}", ha="right", va="top", fontsize=6, transform=across)
     return axes
 
 
 def projection_panels(axes: Sequence[Axes], by_step: pd.DataFrame, by_layer: pd.DataFrame) -> Sequence[Axes]:
-    """What is removed by step and by depth, and what lies in the leading subspaces by step.
+    """What is removed by step and by depth (of layers in blocks), and what lies in the leading subspaces by step.
 
     Args:
         axes: three.
@@ -43,7 +47,7 @@ def projection_panels(axes: Sequence[Axes], by_step: pd.DataFrame, by_layer: pd.
     """
     steps, depths, aligned = axes
     removed_shares(steps, by_step)
-    kind_curves(depths, by_layer, "depth", "removed").set(ylabel="removed of ‖τ‖² (%)")
+    kind_curves(depths, by_layer[by_layer["depth"] >= 0], "depth", "removed").set(ylabel="removed of ‖τ‖² (%)")
     count_axis(depths, "depth")
     aligned_shares(aligned, by_step)
     # room for the legends above the curves

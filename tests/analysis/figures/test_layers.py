@@ -28,6 +28,23 @@ def test_spectra_have_a_line_per_kind_and_alpha_is_marked(axes):
     assert "0.5" in axes[3].texts[0].get_text()
 
 
+def test_a_layer_outside_the_blocks_has_no_depth_to_be_drawn_at(axes):
+    layers = pd.DataFrame({"kind": ["q", "q", "pooler"], "depth": [0, 1, -1], "norm": 1.0, "effective_share": 0.5})
+    spectra = pd.DataFrame({"kind": ["q", "pooler"], "position": 1.0, "relative": 1.0, "share": 1.0})
+    figures.spectrum_panels(axes, layers, spectra, 0.5)
+    assert [list(line.get_xdata()) for line in axes[0].lines] == [[0, 1]]
+    assert [line.get_label() for line in axes[2].lines] == ["q", "pooler"]
+
+
+def test_the_mark_of_alpha_lies_inside_however_low_the_rank(axes):
+    layers = pd.DataFrame({"kind": "q", "depth": [0, 1], "norm": 1.0, "effective_share": 0.02})
+    spectra = pd.DataFrame({"kind": "q", "position": [0.01, 0.02], "relative": [1.0, 0.1], "share": [0.9, 1.0]})
+    figures.spectrum_panels(axes, layers, spectra, 0.5)
+    axes[3].figure.canvas.draw()
+    text, panel = axes[3].texts[0].get_window_extent(), axes[3].get_window_extent()
+    assert panel.x0 <= text.x0 and text.x1 <= panel.x1
+
+
 def test_what_is_removed_is_drawn_by_step_and_by_depth(axes):
     shares = {"removed_block": 0.2, "removed_diagonal": 0.1, "random_block": 0.1, "random_diagonal": 0.05}
     shares |= {"in_left": 0.5, "in_right": 0.3, "random_left": 0.25, "random_right": 0.2}
