@@ -60,7 +60,7 @@ def run_grid(
         suite.checkpoint(backbone, task)
     scorer.prepare(tasks)
     with _one_thread():
-        results.note_sources(suite.content_hash, backbone, suite.sources(backbone, tasks))
+        results.note_sources(suite.content_hash(backbone), backbone, suite.sources(backbone, tasks))
         pace = results.pace(suite.name, backbone, device)
         run_references(suite, backbone, len(tasks), results, scorer, pace.learn)
         pending, scores, merges = work_left(suite, backbone, runs, results)

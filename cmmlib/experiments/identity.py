@@ -76,14 +76,16 @@ def identity(suite: Suite, backbone: str, run: Run, step: int) -> Merged:
         name, params, code = ("individual" if sequence else "pretrained"), "{}", ""
     elif method.order_free:
         sequence = sorted(sequence)
-    return Merged(suite.name, suite.content_hash, backbone, name, params, code + _deciding_code(), canonical_json(sequence))
+    return Merged(
+        suite.name, suite.content_hash(backbone), backbone, name, params, code + _deciding_code(), canonical_json(sequence)
+    )
 
 
 def reference_identity(suite: Suite, backbone: str, task: str | None = None) -> Merged:
     """The identity of a task's individual model, or of the pretrained model if ``task`` is None."""
     sequence = [] if task is None else [task]
     name = "pretrained" if task is None else "individual"
-    return Merged(suite.name, suite.content_hash, backbone, name, "{}", _deciding_code(), canonical_json(sequence))
+    return Merged(suite.name, suite.content_hash(backbone), backbone, name, "{}", _deciding_code(), canonical_json(sequence))
 
 
 def identity_at_once(suite: Suite, backbone: str, label: str, tasks: Iterable[str], code: str) -> Merged:
@@ -94,4 +96,6 @@ def identity_at_once(suite: Suite, backbone: str, label: str, tasks: Iterable[st
         code: hash of what merges.
     """
     sequence = canonical_json(sorted(tasks))
-    return Merged(suite.name, suite.content_hash, backbone, f"at once: {label}", "{}", code + _deciding_code(), sequence)
+    return Merged(
+        suite.name, suite.content_hash(backbone), backbone, f"at once: {label}", "{}", code + _deciding_code(), sequence
+    )

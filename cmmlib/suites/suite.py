@@ -85,9 +85,8 @@ class Suite(Protocol):
         """``float32`` or ``bfloat16``, see `cmmlib.evaluation.scorer.ZeroShotScorer`."""
         ...
 
-    @property
-    def content_hash(self) -> str:
-        """A hash of everything in the suite that scores depend on, `limit` and `precision` included."""
+    def content_hash(self, backbone: str) -> str:
+        """A hash of everything in the suite that a backbone's scores depend on, `limit` and `precision` included."""
         ...
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:

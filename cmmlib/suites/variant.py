@@ -40,10 +40,9 @@ class Variant:
             raise AttributeError(name)
         return getattr(self.suite, name)
 
-    @property
-    def content_hash(self) -> str:
+    def content_hash(self, backbone: str) -> str:
         """SHA-256 of the whole suite's hash, the limit and the precision."""
-        return sha256(f"{self.suite.content_hash} limit {self.limit} {self.precision}".encode()).hexdigest()
+        return sha256(f"{self.suite.content_hash(backbone)} limit {self.limit} {self.precision}".encode()).hexdigest()
 
     def test_set(self, task_name: str, limit: int | None = None) -> Dataset:
         """At most `limit` rows of the suite's test set, evenly spaced."""

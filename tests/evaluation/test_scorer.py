@@ -47,7 +47,7 @@ def test_predictions_are_those_of_a_loop_over_single_images(suite, scorer, base,
 def test_predictions_on_the_mini_suite_are_those_of_a_loop():
     class Mini(MiniSuite):
         def test_set_key(self, task):
-            return f"{self.content_hash} {task}"
+            return f"{self.content_hash(self.backbones[0])} {task}"
 
     mini, task = Mini(), "mnist"
     tower = load_file(f"{mini.checkpoint(mini.backbones[0], task)}/model.safetensors")

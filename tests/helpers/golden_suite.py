@@ -19,7 +19,7 @@ TASKS = tuple(f"task{number}" for number in range(5))
 SUITE: Any = SimpleNamespace(
     name="golden",
     backbones=("tiny",),
-    content_hash="1",
+    content_hash=lambda backbone: "1",
     task_names=lambda n=None: TASKS[:n],
     base=lambda backbone: str(GOLDEN / "base.safetensors"),
     checkpoint=lambda backbone, task: str(GOLDEN / f"{task}.safetensors"),

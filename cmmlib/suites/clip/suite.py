@@ -67,12 +67,15 @@ class ClipSuite:
         """The first `n` task names in suite order, or all if `n` is None."""
         return first_names(self.tasks, n)
 
-    @cached_property
-    def content_hash(self) -> str:
-        """Hash of class names, prompts, models, and which columns of which data sets are used.
+    def content_hash(self, backbone: str) -> str:
+        """Hash of class names, prompts, models, and which columns of which data sets are used, the same for all backbones.
 
         Revisions are not part of it; `sources` has them.
         """
+        return self._content_hash
+
+    @cached_property
+    def _content_hash(self) -> str:
         rows = [
             [task.name, task.class_names, task.templates, task.dataset, task.config, task.split, task.image, task.label]
             for task in self.tasks

@@ -68,19 +68,33 @@ class MiniSuite:
         """The first `n` task names in suite order, or all if `n` is None."""
         return first_names(self.tasks, n)
 
+    def content_hash(self, backbone: str) -> str:
+        """Hash of a backbone's models, of test sets, class names and prompts."""
+        self._require("backbone", backbone, self.backbones)
+        return self._content_hashes[backbone]
+
     @cached_property
-    def content_hash(self) -> str:
-        """Hash of models, test sets, class names and prompts."""
+    def _content_hashes(self) -> dict[str, str]:
+        folders = {name: folder_of(self.folder, name) for name in self.backbones}
+        return {name: self._hash_without([folders[other] for other in folders if other != name]) for name in folders}
+
+    def _hash_without(self, left_out: Sequence[Path] = ()) -> str:
+        """Hash of all files that scores depend on but those in some folders, and of the tasks."""
         digest = sha256(repr(self.tasks).encode())
         for path in sorted(self.folder.rglob("*")):
-            if path.is_file() and path.name not in NOT_SCORED and not path.name.startswith("."):
+            scored = path.is_file() and path.name not in NOT_SCORED and not path.name.startswith(".")
+            if scored and not any(folder in path.parents for folder in left_out):
                 digest.update(path.relative_to(self.folder).as_posix().encode() + path.read_bytes())
         return digest.hexdigest()
+
+    @cached_property
+    def _whole_hash(self) -> str:
+        return self._hash_without()
 
     @property
     def root(self) -> Path:
         """The folder where models and test sets are kept."""
-        return cache_dir() / f"mini-{self.content_hash[:12]}"
+        return cache_dir() / f"mini-{self._whole_hash[:12]}"
 
     def base(self, backbone: str) -> str:
         """Folder of the pretrained CLIPModel with its tokenizer and image processor."""
@@ -136,7 +150,7 @@ class MiniSuite:
     def sources(self, backbone: str, tasks: Sequence[str]) -> list[dict[str, str]]:
         """One row, for the zoo."""
         place = "in cmmlib" if self.folder == ZOO else str(self.folder)
-        return [{"kind": "suite", "id": "mini", "place": place, "revision": self.content_hash}]
+        return [{"kind": "suite", "id": "mini", "place": place, "revision": self.content_hash(backbone)}]
 
     def _require(self, what: str, value: str, choices: Sequence[str]) -> None:
         require_known(self.name, what, value, choices)

@@ -65,11 +65,15 @@ class TextSuite:
         """The first `n` task names in suite order, or all if `n` is None."""
         return first_names(self.tasks, n)
 
+    def content_hash(self, backbone: str) -> str:
+        """Hash of a backbone's models, of test sets, class names and prompts."""
+        require_known(self.name, "backbone", backbone, self.backbones)
+        content = [repr(self.tasks), self._base_hash, self.checksums[backbone], self.test_sets]
+        return sha256(json.dumps(content).encode()).hexdigest()
+
     @cached_property
-    def content_hash(self) -> str:
-        """Hash of models, test sets, class names and prompts."""
-        base = sha256((self.folder / "base" / "model.safetensors").read_bytes()).hexdigest()
-        return sha256(json.dumps([repr(self.tasks), base, self.checksums, self.test_sets]).encode()).hexdigest()
+    def _base_hash(self) -> str:
+        return sha256((self.folder / "base" / "model.safetensors").read_bytes()).hexdigest()
 
     def base(self, backbone: str) -> str:
         """Folder of the pretrained encoder with its tokenizer."""
@@ -111,5 +115,5 @@ class TextSuite:
         place = str(self._given) if self._given else "in the cache"
         return [
             {"kind": "model", "id": HUB_ID, "place": place, "revision": f"sha256:{HASHES['model.safetensors']}"},
-            {"kind": "suite", "id": "text", "place": place, "revision": self.content_hash},
+            {"kind": "suite", "id": "text", "place": place, "revision": self.content_hash(backbone)},
         ]

@@ -34,7 +34,7 @@ def test_another_seed_fine_tunes_the_base_that_ships(suite, monkeypatch, tmp_pat
     for seed in (1, 2):
         zoo.build(tmp_path / str(seed), BACKBONE, seed)
         other = MiniSuite(tmp_path / str(seed))
-        assert other.backbones == (BACKBONE,) and other.content_hash != suite.content_hash
+        assert other.backbones == (BACKBONE,) and other.content_hash(BACKBONE) != suite.content_hash(BACKBONE)
         assert (Path(other.base(BACKBONE)) / "model.safetensors").read_bytes() == (
             folder_of(ZOO, BACKBONE) / "base" / "model.safetensors"
         ).read_bytes()
