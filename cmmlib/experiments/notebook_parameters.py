@@ -15,9 +15,9 @@ SEEDS = list(ORDERS["dop"])
 """The seeds of the orders, unless those of another paper are asked for."""
 
 FULL: dict[str, Parameters] = {
-    "mini": {
-        "03_accuracy_curves": {"seeds": {"8": SEEDS, "20": SEEDS[:3]}, "adam_seeds": SEEDS[:3]},
-        "02_main_table": {"num_tasks": [8, 14, 20], "seeds": SEEDS, "adam_seeds": SEEDS[:3]},
+    "mini": {  # ten minutes on two cores: curves score every step on all tasks, and DOP's solver takes seconds a model
+        "03_accuracy_curves": {"seeds": {"8": SEEDS[:3], "20": SEEDS[:1]}, "adam_seeds": SEEDS[:1]},
+        "02_main_table": {"num_tasks": [8, 14, 20], "seeds": SEEDS, "adam_seeds": SEEDS[:1]},
     },
     "clip": {
         "03_accuracy_curves": {"seeds": {"8": SEEDS, "20": SEEDS[:3]}, "adam_seeds": SEEDS[:3]},
@@ -34,7 +34,10 @@ FULL: dict[str, Parameters] = {
 ALL_BACKBONES = ("clip", "text")
 """Suites that run on all their backbones without ``--all``."""
 
-FIGURES: Parameters = {
+EVERY_ROW: dict[str, Parameters] = {"mini": {"02_main_table": {"adam_seeds": SEEDS[:3]}}, "clip": {}, "text": {}}
+"""What ``--all`` changes of it on every backbone, beside the rows."""
+
+_OTHER_FIGURES: Parameters = {
     "04_pareto_front": {},
     "05_all_at_once": {"num_tasks": [8, 14, 20], "vary_all": True, "references": True},
     "06_geometry": {
@@ -66,7 +69,13 @@ FIGURES: Parameters = {
         "compare_rows": ["OPCM", "DOP-exact (α=0.8)", "WUDI", "Kronecker"],
     },
 }
-"""What ``--all`` adds on the first backbone: the papers' other figures and our own."""
+
+FIGURES: dict[str, Parameters] = {
+    "mini": {"03_accuracy_curves": {"seeds": {"8": SEEDS, "20": SEEDS[:3]}, "adam_seeds": SEEDS[:3]}} | _OTHER_FIGURES,
+    "clip": _OTHER_FIGURES,
+    "text": {},  # which has fewer tasks than they take
+}
+"""What ``--all`` adds on a suite's first backbone: the papers' other figures and our own, and curves of more orders."""
 
 QUICK: dict[str, Parameters] = {
     "mini": {"02_main_table": {"num_tasks": [8], "seeds": SEEDS[:3], "adam_seeds": []}},
@@ -84,6 +93,22 @@ QUICK: dict[str, Parameters] = {
 
 QUICK_OPTIONS: dict[str, dict[str, Any]] = {"mini": {}, "clip": {"subset": "quick", "limit": 200}, "text": {}}
 """Options of a suite that ``--quick`` sets where they are not given."""
+
+
+def notebooks_of(suite: str, *, quick: bool = False, everything: bool = False, figures: bool = False) -> Parameters:
+    """The notebooks that are run for one backbone of a suite, and their parameters.
+
+    Args:
+        quick: a first table only.
+        everything: as ``--all`` asks.
+        figures: with the other figures.
+    """
+    if quick:
+        return QUICK[suite]
+    chosen = dict(FULL[suite])
+    for more in (EVERY_ROW[suite] if everything else {}, FIGURES[suite] if figures else {}):
+        chosen |= {name: chosen.get(name, {}) | parameters for name, parameters in more.items()}
+    return chosen
 
 
 def adapted(

@@ -12,7 +12,7 @@ from ..methods.finding import file_of
 from ..paths import figures_dir, notebooks_dir, require_writable_cache, run_dir
 from ..suites import load_suite
 from ..suites.suite import Suite
-from .notebook_parameters import ALL_BACKBONES, FIGURES, FULL, QUICK, QUICK_OPTIONS, SEEDS, adapted
+from .notebook_parameters import ALL_BACKBONES, QUICK_OPTIONS, SEEDS, adapted, notebooks_of
 from .orders import ORDERS
 from .ray_connection import require_ray
 from .rows import named_rows
@@ -147,8 +147,9 @@ def planned_notebooks(
         common: dict[str, Any] = {"suite": loaded.name, "suite_options": options, "backbone": backbone, "out": str(folder)}
         common |= {"every_row": everything, "jobs": jobs, "ray": ray, "device": device, "check": check}
         common |= {"methods": named} if named else {}
-        figures = FIGURES if everything and backbone == chosen[0] else {}
-        for name, parameters in (QUICK[loaded.name] if quick else FULL[loaded.name] | figures).items():
+        figures = everything and backbone == chosen[0]
+        notebooks = notebooks_of(loaded.name, quick=quick, everything=everything, figures=figures)
+        for name, parameters in notebooks.items():
             source = notebooks_dir() / f"{name}.ipynb"
             known = parameters_of(source)
             mine = adapted(parameters, tasks=tasks, seeds=seeds, orders=orders)

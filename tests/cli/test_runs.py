@@ -37,7 +37,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, monkeypa
     [
         (["--quick"], {"mini-quick/ViT-mini-12": set(QUICK["mini"])}),
         ([], {"mini/ViT-mini-12": set(FULL["mini"])}),
-        (["--all", "--backbone", "ViT-mini/12"], {"mini/ViT-mini-12": {*FULL["mini"], *FIGURES}}),
+        (["--all", "--backbone", "ViT-mini/12"], {"mini/ViT-mini-12": {*FULL["mini"], *FIGURES["mini"]}}),
     ],
 )
 def test_what_is_run_and_where_it_is_left(tmp_path, monkeypatch, capsys, arguments, expected):

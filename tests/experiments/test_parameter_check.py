@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from cmmlib.experiments import check_parameters
-from cmmlib.experiments.notebook_parameters import FIGURES, FULL, QUICK
+from cmmlib.experiments.notebook_parameters import FULL, QUICK, notebooks_of
 from cmmlib.experiments.parameter_check import EXAMPLES, NOTEBOOKS
 from cmmlib.paths import notebooks_dir
 
@@ -35,7 +35,10 @@ def test_a_notebook_checks_its_own_parameters_and_its_defaults_pass(notebook):
     assert f'check_parameters(globals(), "{notebook}")' in cells[1].source
 
 
-@pytest.mark.parametrize("setting", [*FULL.values(), *QUICK.values(), FIGURES])
+EVERYTHING = [notebooks_of(suite, everything=True, figures=True) for suite in FULL]
+
+
+@pytest.mark.parametrize("setting", [*FULL.values(), *QUICK.values(), *EVERYTHING])
 def test_what_reproduce_injects_passes(setting):
     for notebook, parameters in setting.items():
         check_parameters(defaults(notebook) | parameters, notebook)
