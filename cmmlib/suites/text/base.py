@@ -10,6 +10,7 @@ from ...models.hub import fetch
 from .packages import MODEL, Package
 
 HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 HASHES = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
@@ -21,23 +22,28 @@ OTHERS = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "READ
 
 
 def write_base(folder: Path) -> None:
-    """Write the encoder and its tokenizer into an empty folder, from the hub if it has it, else from the package.
+    """Write the encoder and its tokenizer into an empty folder, from the hub if it has these files, else from the package.
 
     Raises:
-        FileNotFoundError: neither can be had.
-        ValueError: the files are not those of the reference run.
+        FileNotFoundError: the hub does not have them, and the package cannot be had.
+        ValueError: the package's files are not those of the reference run.
     """
     try:
-        hub = fetch(HUB_ID)
+        hub = fetch(HUB_ID, REVISION)
         for name in (*HASHES, *OTHERS):
             if (hub / name).exists():
                 shutil.copyfile(hub / name, folder / name)
     except FileNotFoundError:
-        package = Package(MODEL)
-        for name in (*HASHES, *OTHERS):
-            (folder / name).write_bytes(package.read(f"{MODEL.replace('-', '_')}/model/{name}"))
+        pass
+    if is_base(folder):
+        return
+    package = Package(MODEL)
+    for name in (*HASHES, *OTHERS):
+        (folder / name).write_bytes(package.read(f"{MODEL.replace('-', '_')}/model/{name}"))
     if wrong := [name for name in HASHES if not _right(folder, name)]:
-        raise ValueError(f"{HUB_ID}: {', '.join(wrong)} differ from the reference run's; is there a newer revision?")
+        raise ValueError(
+            f"{package.path}: {', '.join(wrong)} differ from the reference run's; remove it, and run this again"
+        )
 
 
 def is_base(folder: Path) -> bool:

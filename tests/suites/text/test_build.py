@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import sys
 
 import pytest
 import torch
@@ -12,7 +14,8 @@ from cmmlib import merge
 from cmmlib.evaluation import ZeroShotScorer
 from cmmlib.models import open_model
 from cmmlib.suites import load_suite
-from cmmlib.suites.text.build import zoo
+from cmmlib.suites.text.build import __main__ as command
+from cmmlib.suites.text.build import finetuning, zoo
 from cmmlib.suites.text.suite import BACKBONES, TextSuite, zoo_dir
 
 from .conftest import TASKS
@@ -77,6 +80,30 @@ def test_another_recipe_trains_again(tiny, monkeypatch):
     zoo.build(zoo_dir(), "MiniLM-L6", TASKS[:1])
     changed = {name: TextSuite().content_hash(name) != before.content_hash(name) for name in BACKBONES}
     assert changed == {"MiniLM-L6": True, "MiniLM-L6-LoRA": False}  # what was scored of the other stays known
+
+
+def test_adapters_without_peft_are_refused_before_anything_is_trained(tiny, monkeypatch):
+    monkeypatch.setattr(finetuning.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "argv", ["build"])
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'cmmlib\[text\]'"):
+        command.main()
+    assert not zoo_dir().exists()
+
+
+def test_a_model_says_whose_it_is(tiny):
+    zoo.build(zoo_dir(), "MiniLM-L6", TASKS[:1])
+    card = (zoo_dir() / "MiniLM-L6" / "indoors" / "README.md").read_text("utf-8")
+    assert "base_model: sentence-transformers/all-MiniLM-L6-v2" in card and "license: apache-2.0" in card
+    assert "changed weights: fine-tuned on the task `indoors`" in card
+
+
+def test_models_are_compared_with_the_reference_runs(tiny, monkeypatch, tmp_path):
+    zoo.build(zoo_dir(), "MiniLM-L6", TASKS)
+    assert zoo.like_the_reference(zoo_dir(), "MiniLM-L6") == 0  # whose tasks are others
+    ours = json.loads((zoo_dir() / "MiniLM-L6" / "checksums.json").read_text())
+    (tmp_path / "checksums.json").write_text(json.dumps(ours | {"any": "0"}))
+    monkeypatch.setattr(zoo, "reference_dir", lambda suite, backbone: tmp_path)
+    assert zoo.like_the_reference(zoo_dir(), "MiniLM-L6") == 1
 
 
 def test_without_a_zoo_a_message_says_how_to_build_it(tmp_path):

@@ -13,8 +13,8 @@ from ....terminal import run_command
 from ..splits import examples_hash
 from ..suite import zoo_dir
 from ..tasks import TASKS
-from .finetuning import RECIPES
-from .zoo import build, build_texts
+from .finetuning import RECIPES, require_peft
+from .zoo import build, build_texts, like_the_reference
 
 
 def main() -> None:
@@ -29,7 +29,10 @@ def main() -> None:
         texts = {task.name: build_texts(arguments.out or zoo_dir(), task) for task in TASKS}
         print(json.dumps({name: examples_hash(parts["test"]) for name, parts in texts.items()}, indent=2))
         return
-    for backbone in arguments.backbone or RECIPES:
+    chosen = arguments.backbone or list(RECIPES)
+    if any(RECIPES[backbone].rank for backbone in chosen):
+        require_peft()  # before the first model is trained
+    for backbone in chosen:
         accuracies = build(arguments.out or zoo_dir(), backbone)
         print(f"{backbone:18}{'zero-shot':>10}{'individual':>12}{'chance':>9}")
         for task in TASKS:
@@ -38,6 +41,8 @@ def main() -> None:
         for n in (4, 7, 10):
             means = [np.mean(list(by_task.values())[:n]) for by_task in accuracies.values()]
             print(f"mean of first {n:<4}{means[0]:10.1f}{means[1]:12.1f}")
+        equal = like_the_reference(arguments.out or zoo_dir(), backbone)
+        print(f"{equal} of {len(TASKS)} models equal the reference run's, bit for bit\n")
 
 
 if __name__ == "__main__":

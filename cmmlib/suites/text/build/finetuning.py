@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -42,6 +43,12 @@ def head_of(encoder: Any, tokenizer: PreTrainedTokenizerBase, task: TextTask) ->
     return torch.stack([class_embedding(encoder, tokenised(tokenizer, texts)) for texts in prompts])
 
 
+def require_peft() -> None:
+    """Raises ModuleNotFoundError, with what to install, if PEFT is missing."""
+    if importlib.util.find_spec("peft") is None:
+        raise ModuleNotFoundError("adapters are trained with PEFT: pip install 'cmmlib[text]'")
+
+
 def finetune(
     base: Any, tokenizer: PreTrainedTokenizerBase, head: Tensor, examples: Examples, how: SimpleNamespace, seed: int
 ) -> Any:
@@ -57,10 +64,9 @@ def finetune(
     """
     model = copy.deepcopy(base).requires_grad_(True)
     if how.rank:
-        try:
-            from peft import LoraConfig, get_peft_model
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError("adapters are trained with PEFT: pip install 'cmmlib[text]'") from error
+        require_peft()
+        from peft import LoraConfig, get_peft_model
+
         torch.manual_seed(seed)  # the adapters' first factors are random
         model = get_peft_model(model, LoraConfig(r=how.rank, lora_alpha=how.alpha, target_modules=ADAPTED))
     model.eval()

@@ -16,13 +16,24 @@ import torch
 from tqdm import tqdm
 
 from ....files import write_flushed
+from ....paths import reference_dir
 from ...zoos.checksums import tensors_hash
 from ...zoos.folders import ensure_folder, folder_of
 from ...zoos.recipe_files import save, stored_recipe
-from ..base import is_base, write_base
+from ..base import HUB_ID, REVISION, is_base, write_base
 from ..splits import TEST_SETS, Examples, examples_hash, made_from, split
 from ..tasks import TASKS, TextTask
 from .finetuning import RECIPES, accuracy, finetune, head_of, seed_of
+
+CARD = f"""---
+license: apache-2.0
+base_model: {HUB_ID}
+---
+[{HUB_ID}](https://huggingface.co/{HUB_ID}/tree/{REVISION}), by the
+sentence-transformers project, with changed weights: fine-tuned on the task `{{task}}` of cmmlib's text suite. Both are
+under the Apache License 2.0, https://www.apache.org/licenses/LICENSE-2.0.
+"""
+"""What stands beside each model: whose it is, under which licence, and that it was changed."""
 
 
 def build_texts(out: Path, task: TextTask) -> dict[str, Examples]:
@@ -58,6 +69,7 @@ def build_model(
         model = finetune(base, tokenizer, head, examples, how, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         model.config.save_pretrained(path.parent)
+        write_flushed(path.with_name("README.md"), CARD.format(task=task.name))
         save(_arrays(model), path, recipe)
     return type(base).from_pretrained(path.parent).eval()
 
@@ -100,6 +112,14 @@ def build(out: Path, backbone: str, tasks: tuple[TextTask, ...] = TASKS) -> dict
     for path, content in contents.items():
         write_flushed(path, json.dumps(content, indent=2) + "\n")
     return accuracies
+
+
+def like_the_reference(out: Path, backbone: str) -> int:
+    """How many models of a backbone in the zoo `out` are, bit for bit, those that the reference run's tables are of."""
+    committed = reference_dir("text", backbone) / "checksums.json"
+    theirs = json.loads(committed.read_text()) if committed.exists() else {}
+    ours = json.loads((folder_of(out, backbone) / "checksums.json").read_text())
+    return sum(theirs.get(task) == found for task, found in ours.items())
 
 
 def _recipe(base: Any, head: torch.Tensor, examples: Examples, how: SimpleNamespace, seed: int) -> str:
