@@ -1,7 +1,8 @@
 """Methods that need sums over the models alone, their choices, and what was expected of each choice.
 
-The expectations come from a throw-away study on the three backbones of the mini suite.  Each is about the difference in ACC
-between two rows, in points.
+The expectations come from a throw-away study on the three backbones of the mini suite, but for that of the default cap,
+which is ours.  Each is about the difference in ACC between two rows, in points: the range that the study measured or
+named, mostly rounded outwards to half points.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pandas as pd
 from ..analysis.claims import Claim
 from ..analysis.runs import RUN
 from ..suites.suite import Suite
+from . import kronecker_products
 from .frames import accuracies
 from .grid import run_grid
 from .rows import Rows, all_rows
@@ -41,7 +43,10 @@ CHOICES: Rows = {
     "Kronecker, ridge 3e-4": ("kronecker", {"ridge": 3e-4}),
     "Kronecker, ridge 1e-2": ("kronecker", {"ridge": 1e-2}),
     "Kronecker, no convolution": ("kronecker", {"convolution": False}),
+    "Kronecker, cap 1": ("kronecker", {"cap": 1.0}),
     "Kronecker, no cap": ("kronecker", {"cap": 4.0}),
+    "Kronecker, nearest in KL": (f"{kronecker_products.__name__}:nearest_in_kl", {}),
+    "Kronecker, factors added": (f"{kronecker_products.__name__}:added_up", {}),
     "WUDI, pull to the models": ("wudi", {"pull": "models"}),
     "WUDI, ridge 3e-3": ("wudi", {"pull": "zero", "ridge": 3e-3}),
     "WUDI, no convolution": ("wudi", {"pull": "zero", "convolution": False}),
@@ -56,23 +61,27 @@ CHOICES: Rows = {
 """One choice changed at a time."""
 
 CLAIMS = (
-    Claim("the Kronecker product leads WUDI", KRONECKER, WUDI, 0.0, 5.0),
+    Claim("WUDI leads OPCM", WUDI, "OPCM", 3.5, 10.0),
+    Claim("the Kronecker product leads WUDI", KRONECKER, WUDI, -0.5, 3.5),
     Claim("… and even powers are as good", "Kronecker (½, ½)", KRONECKER, -2.0, 0.5),
     Claim("… its ridge hardly matters (3e-4)", "Kronecker, ridge 3e-4", KRONECKER, -1.0, 1.0),
     Claim("… its ridge hardly matters (1e-2)", "Kronecker, ridge 1e-2", KRONECKER, -1.0, 1.0),
-    Claim("… its cap costs little", KRONECKER, "Kronecker, no cap", -0.4, 0.4),
+    Claim("… a cap of min(m, n) costs little", "Kronecker, cap 1", "Kronecker, no cap", -0.5, 0.5),
+    Claim("… and so does one of 0.6, the default", KRONECKER, "Kronecker, no cap", -0.5, 0.5),
+    Claim("… the product nearest in KL is as good", "Kronecker, nearest in KL", "Kronecker, no cap", -0.5, 0.5),
+    Claim("… factors added up are worse", "Kronecker, factors added", "Kronecker, no cap", -11.0, -2.0),
     Claim("… it gains by the convolution", KRONECKER, "Kronecker, no convolution", 1.0, 2.0),
     Claim("WUDI gains by the convolution", WUDI, "WUDI, no convolution", 1.0, 2.0),
     Claim("… a ridge of 3e-3 changes little", "WUDI, ridge 3e-3", WUDI, -0.8, 0.8),
     Claim("… where the ridge pulls changes little", "WUDI, pull to the models", WUDI, -0.8, 0.8),
     Claim("TACT is as good as WUDI", "TACT", WUDI, -0.8, 0.8),
-    Claim("WUDI leads ACTMat by weights and ridge", WUDI, "ACTMat", 1.0, 3.5),
+    Claim("WUDI leads ACTMat by weights and ridge", WUDI, "ACTMat", 1.5, 3.5),
     Claim("… and ACTMat gains by a ridge", "ACTMat, ridge 1e-3", "ACTMat", 0.0, 3.5),
-    Claim("WUDI leads DOP-all (v)", WUDI, "DOP-all (v)", 0.5, 3.0),
+    Claim("WUDI leads DOP-all (v)", WUDI, "DOP-all (v)", -0.5, 2.5),
     Claim("WUDI leads TSV-M", WUDI, "TSV-M (r/10)", 0.0, 6.0),
-    Claim("WUDI leads Iso-C", WUDI, "Iso-C", 2.0, 10.5),
-    Claim("WUDI leads NUFILT", WUDI, "NUFILT", 5.0, 12.0),
-    Claim("DOP-all (v) leads (u)", "DOP-all (v)", "DOP-all (u)", 0.0, 7.0),
+    Claim("WUDI leads Iso-C", WUDI, "Iso-C", 2.5, 10.5),
+    Claim("WUDI leads NUFILT", WUDI, "NUFILT", 5.5, 12.0),
+    Claim("DOP-all (v) leads (u)", "DOP-all (v)", "DOP-all (u)", -1.5, 6.5),
     Claim("DOP-all (u) leads (uv)", "DOP-all (u)", "DOP-all (uv)", 0.0, 3.0),
     Claim("… the ridge pays", "DOP-all (u)", "DOP-all (u), no ridge", 0.0, 12.0),
     Claim("… a ridge of 1e-2 changes little", "DOP-all (u), ridge 1e-2", "DOP-all (u)", -1.0, 1.0),
