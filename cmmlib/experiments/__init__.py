@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from .at_once import at_once_accuracies as at_once_accuracies
     from .distances import merge_distances as merge_distances
     from .distances import traces_of_arrivals as traces_of_arrivals
-    from .family import CHOICES as CHOICES
     from .family import CLAIMS as CLAIMS
     from .family import JUDGED as JUDGED
     from .family import MAIN as MAIN
+    from .family import family_rows as family_rows
     from .family import final_accuracies as final_accuracies
     from .frames import accuracies as accuracies
     from .frames import reference_accuracies as reference_accuracies
@@ -56,7 +56,7 @@ _HOMES = {
     "at_once": "at_once_accuracies",
     "distances": "merge_distances traces_of_arrivals",
     "arrival_cost": "arrival_costs",
-    "family": "CHOICES CLAIMS JUDGED MAIN final_accuracies",
+    "family": "CLAIMS JUDGED MAIN family_rows final_accuracies",
     "frames": "accuracies reference_accuracies trained_accuracies",
     "grid": "run_grid work_left",
     "judgement": "Design judge",

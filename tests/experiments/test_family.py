@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cmmlib.experiments import family
-from cmmlib.experiments.family import CHOICES, CLAIMS, JUDGED, MAIN, final_accuracies
+from cmmlib.experiments.family import CHOICES, CLAIMS, JUDGED, MAIN, family_rows, final_accuracies
 from cmmlib.experiments.store import Results
 from cmmlib.methods import get_method
 
@@ -12,15 +12,16 @@ from ..helpers.golden_suite import SUITE, execute
 
 
 def test_every_row_is_another_method_or_other_parameters():
-    rows = MAIN | CHOICES
-    assert len(rows) == len(MAIN) + len(CHOICES) and JUDGED.keys() <= MAIN.keys()
+    rows = family_rows(8, choices=True)
+    assert len(rows) == len(MAIN) + len(CHOICES) + 1 and JUDGED.keys() <= MAIN.keys() and family_rows(8, False) == MAIN
+    assert rows["TSV-M (r/T)"] == ("tsv_m", {"share": 0.125})
     resolved = [(method, sorted(get_method(method).resolve(params).items())) for method, params in rows.values()]
     assert all(resolved.count(row) == 1 for row in resolved)
 
 
 def test_claims_are_about_rows_that_exist_and_every_choice_has_one():
     labels = {label for claim in CLAIMS for label in (claim.row, claim.other)}
-    assert CHOICES.keys() <= labels <= MAIN.keys() | CHOICES.keys() and all(claim.low < claim.high for claim in CLAIMS)
+    assert family_rows(8, True).keys() - MAIN.keys() <= labels <= family_rows(8, True).keys() and all(claim.low < claim.high for claim in CLAIMS)
     assert len({claim.text for claim in CLAIMS}) == len(CLAIMS)
 
 
