@@ -21,7 +21,8 @@ def test_every_row_is_another_method_or_other_parameters():
 
 def test_claims_are_about_rows_that_exist_and_every_choice_has_one():
     labels = {label for claim in CLAIMS for label in (claim.row, claim.other)}
-    assert family_rows(8, True).keys() - MAIN.keys() <= labels <= family_rows(8, True).keys() and all(claim.low < claim.high for claim in CLAIMS)
+    rows = family_rows(8, choices=True)
+    assert rows.keys() - MAIN.keys() <= labels <= rows.keys() and all(claim.low < claim.high for claim in CLAIMS)
     assert len({claim.text for claim in CLAIMS}) == len(CLAIMS)
 
 
