@@ -7,6 +7,7 @@ from ..lazy import lazy_names
 if TYPE_CHECKING:
     from .arrival_cost import arrival_costs as arrival_costs
     from .at_once import at_once_accuracies as at_once_accuracies
+    from .distances import cap_distances as cap_distances
     from .distances import merge_distances as merge_distances
     from .distances import traces_of_arrivals as traces_of_arrivals
     from .family import CLAIMS as CLAIMS
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "at_once": "at_once_accuracies",
-    "distances": "merge_distances traces_of_arrivals",
+    "distances": "cap_distances merge_distances traces_of_arrivals",
     "arrival_cost": "arrival_costs",
     "family": "CLAIMS JUDGED MAIN family_rows final_accuracies",
     "frames": "accuracies reference_accuracies trained_accuracies",

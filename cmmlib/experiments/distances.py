@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from ..analysis import geometry
 from ..merging.merge import merge
@@ -50,6 +51,30 @@ def kept_bytes(merger: ContinualMerger) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         merger.save(Path(scratch, "state"))
         return sum(file.stat().st_size for file in Path(scratch, "state").rglob("*") if file.is_file())
+
+
+UNCUT = 1e9
+"""A cap of `kronecker` that cuts nothing."""
+
+
+def cap_distances(suite: Suite, backbone: str, tasks: Sequence[str]) -> pd.DataFrame:
+    """How far each layer that `kronecker` cuts is from the one without a cut.
+
+    Returns:
+        Columns ``layer``, ``kind`` and ``distance``: ‖cut − uncut‖ / ‖uncut − base‖ in per cent.  Layers that are not cut
+        are left out.
+    """
+    base, models = suite.base(backbone), [suite.checkpoint(backbone, task) for task in tasks]
+    start = open_model(base)
+    cut, uncut = (open_model(merge(base, models, method="kronecker", **given)) for given in ({}, {"cap": UNCUT}))
+    rows = []
+    for layer in uncut.names:
+        weight, other = uncut.read(layer), cut.read(layer)
+        if not torch.equal(weight, other):
+            moved = torch.linalg.vector_norm(weight - start.read(layer))
+            apart = torch.linalg.vector_norm(weight - other)
+            rows.append((layer, geometry.layer_of(layer)[1], (100 * apart / moved).item()))
+    return pd.DataFrame(rows, columns=["layer", "kind", "distance"])
 
 
 def traces_of_arrivals(suite: Suite, backbone: str, names: Sequence[str], order: Sequence[str]) -> pd.DataFrame:

@@ -16,12 +16,13 @@ first model gives (τ_1, G_1, A_1). Then, for every model that arrives:
 2. Its precision G ⊗ A + G_t ⊗ A_t is a sum of two Kronecker products. The nearest single one in the Frobenius norm
    (Van Loan & Pitsianis, 1993) takes its place (`nearest_product`).
 
-Exact cases: a single model and identical models come back. With two models X′ is the minimiser for both. With (p, q) =
-(1, 0) every G is a multiple of I, so step 2 is exact, and X′ is the minimiser of WUDI's objective, with the ridge that
-pulls towards the models (`cmmlib.methods.wudi`), whatever the order. Otherwise the order matters, a little.
+Exact cases, where nothing is cut: a single model and identical models come back. With two models X′ is the minimiser for
+both. With (p, q) = (1, 0) every G is a multiple of I, so step 2 is exact, and X′ is the minimiser of WUDI's objective, with
+the ridge that pulls towards the models (`cmmlib.methods.wudi`), whatever the order. Otherwise the order matters, a little.
 
 Where one side is much larger than the other, as in the layers of an MLP, its factor is kept as a part of low rank and a
-multiple of the identity (`cmmlib.methods.kronecker_capped`), and all of the above holds but for what the cut leaves out.
+multiple of the identity (`cmmlib.methods.kronecker_capped`). Then a single model and identical models still come back; the
+other exact cases no longer hold. The weights of such a layer differ much from those without a cut, the accuracy little.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmmlib.experiments import merge_distances, traces_of_arrivals
+from cmmlib.experiments import cap_distances, merge_distances, traces_of_arrivals
 from cmmlib.suites import load_suite
 
 
@@ -39,3 +39,12 @@ def test_what_is_left_of_each_model():
     np.testing.assert_allclose(there.loc["Weight average"], left.loc["Weight average"][::-1], atol=1e-6)
     dop = left.loc["DOP-exact (balanced)"]
     assert dop[3] > dop[1], "the newest weighs as much as all before it"
+
+
+def test_only_layers_that_are_much_wider_or_taller_than_the_other_way_are_cut():
+    suite = load_suite("mini")
+    apart = cap_distances(suite, suite.backbones[0], suite.task_names(2))
+    assert apart.groupby("kind", sort=False).size().to_dict() == {"patch_embedding": 1, "fc1": 4, "fc2": 4}
+    assert apart.distance.between(5, 90).all()
+    alone = cap_distances(suite, suite.backbones[0], suite.task_names(1))
+    assert alone.empty  # a single model comes back
