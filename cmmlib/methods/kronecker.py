@@ -21,8 +21,9 @@ both. With (p, q) = (1, 0) every G is a multiple of I, so step 2 is exact, and X
 the ridge that pulls towards the models (`cmmlib.methods.wudi`), whatever the order. Otherwise the order matters, a little.
 
 Where one side is much larger than the other, as in the layers of an MLP, its factor is kept as a part of low rank and a
-multiple of the identity (`cmmlib.methods.kronecker_capped`). Then a single model and identical models still come back; the
-other exact cases no longer hold. The weights of such a layer differ much from those without a cut, the accuracy little.
+multiple of the identity (`cmmlib.methods.kronecker_capped`). Then a single model and identical models still come back. The
+other exact cases hold only as far as the leading directions of all models but the last fit into the cut. The weights of such
+a layer differ much from those without a cut, the accuracy little.
 """
 
 from __future__ import annotations

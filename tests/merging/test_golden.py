@@ -1,4 +1,12 @@
-"""Parity with the published code on the cases of golden/ (reference_compat=True)."""
+"""Parity with the published code on the cases of golden/ (reference_compat=True).
+
+Of a case, golden/cases.json has the class or function of the published code that was run, ``source``, where that is from
+and how it was called, and ``params``, ours. Some cases have only some ``tasks``, and only some parameters ``stored``.
+``moved`` are all parameters that the published code changed.
+
+NUFILT's ranks of 8, 2 and 4 are 128, 32 and 64 for a width of 768. The published code draws its A from the global
+generator. For the golden case it was given what cmmlib draws for that parameter and model, and nothing else was changed.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +34,19 @@ METHODS = {  # class of the published code → our method
     "WUDIMerging": "wudi",
     "IsotropicMergingInCommonSubspace": "iso_c",
     "TaskSingularVectorMerging": "tsv_m",
+    "merge_actmat": "actmat",
+    "merge_tact": "actmat",
+    "NUFILT": "nufilt",
 }
 PROTOCOL = {"shuffle_order", "seed", "save_on_every_step", "evaluate_on_every_step"}  # no hyper-parameters of the methods
+BOUNDS = {  # ten times what was measured, or a little more; measured by one and two threads, and other instruction sets
+    "nufilt_8_2_4_float64": 3e-12,  # 2e-13: rounding, through 50 steps of Adam
+    "tact_0.5_float64": 3e-12,  # 2e-13: rounding, times the condition of Σ C, 2e3
+    "actmat_float64": 2e-11,  # 2e-12, condition 2e4
+    "actmat_2_float64": 4e-10,  # 4e-11, condition 6e5 on the 96 of 112 directions that two models of 48 rows have
+    # 3e-3: there the pseudo-inverse in float32 leaves out 8 of the 96, and its result is 0.75 from that in float64
+    "actmat_2": 1e-2,
+}
 
 
 def run(case: str) -> ContinualMerger:
@@ -37,12 +56,14 @@ def run(case: str) -> ContinualMerger:
     merger = ContinualMerger(
         GOLDEN / "base.safetensors", METHODS[setting["class"]], reference_compat=True, compute_dtype=dtype, **params
     )
-    for task in ORDER:
+    for task in ORDER[: setting.get("tasks")]:
         merger.add(GOLDEN / f"{task}.safetensors")
     return merger
 
 
 def tolerance(case: str) -> float:
+    if case in BOUNDS:
+        return BOUNDS[case]
     if case.startswith("dop"):
         return 1e-3
     # single zeroed diagonal entries are ill-conditioned: the published float32 run is that far from its own float64 run
@@ -63,12 +84,19 @@ def relative_errors(ours: dict[str, Tensor], reference: dict[str, Tensor], base:
 def test_reproduces_the_published_output(case: str, clip_base: dict[str, Tensor]):
     merged = run(case).merged(torch.float64 if case.endswith("_float64") else None)
     reference = load_file(GOLDEN / f"merged.{case}.safetensors")
-    assert merged.keys() == reference.keys()
+    assert reference.keys() == set(CASES[case].get("stored", merged))
     errors = relative_errors(merged, reference, clip_base)
     worst = max(errors, key=errors.__getitem__)
     assert errors[worst] <= tolerance(case), worst
     if case.startswith("dop"):
         assert max((merged[name] - reference[name]).abs().max().item() for name in reference) <= 2e-6
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "moved" in CASES[case]])
+def test_changes_the_parameters_that_the_published_code_changes(case: str, clip_base: dict[str, Tensor]):
+    merged = run(case).merged(torch.float64)
+    moved = sorted(name for name, tensor in merged.items() if not torch.equal(tensor, clip_base[name].double()))
+    assert moved == CASES[case]["moved"]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "final_lambda" in CASES[case]])
