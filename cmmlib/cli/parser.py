@@ -132,7 +132,7 @@ def _methods(parser: argparse.ArgumentParser) -> None:
 
 def _reproduce(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    backbone = "of the suite; may be repeated (default: mini's first, all of clip's)"
+    backbone = "of the suite; may be repeated (default: mini's first, all of clip's and of text's)"
     everything = "all backbones, with every row; on the first, the other figures and the fair baselines too"
     jobs = "sequences at a time (default: one per core or CUDA device, with --ray those of the whole cluster)"
     ray = "run on Ray: on this machine, or on the cluster at ADDRESS"
@@ -141,13 +141,19 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
     add(
         "--quick",
         action="store_true",
-        help="a first table on the first backbone: 8 tasks, 3 orders; of clip 4 tasks, 200 images each",
+        help="a first table on the first backbone: 8 tasks (of text 4), 3 orders; of clip 4 tasks, 200 images each",
     )
     add("--all", action="store_true", help=everything)
     rows = "rows, by label or by a method's name: OPCM kronecker path/to/file.py:function"
     seeds = "of the orders, as 40 41, or a paper's: dop, mingle (default: dop)"
     add("--methods", nargs="+", metavar="NAME", help=rows)
-    add("--tasks", nargs="+", type=int, metavar="N", help="numbers of tasks (default: 8 14 20; with --quick fewer)")
+    add(
+        "--tasks",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="numbers of tasks (default: 8 14 20, of text 4 7 10; with --quick fewer)",
+    )
     add("--seeds", nargs="+", metavar="SEED|NAME", help=seeds)
     add("--orders", type=int, metavar="N", help="only the first N of the ten orders")
     add("--out", type=Path, help="folder of the results (default: figures, in the clone if there is one)")

@@ -42,6 +42,13 @@ def test_the_opcm_papers_grid_is_whole():
         assert all(cell(frame, number, bound) for bound in ("Pretrained", "Individual", "C. Fine-tuned"))
 
 
+def test_no_figure_is_lost():
+    tables = [published_table("clip", backbone) for backbone in BACKBONES]
+    assert [len(table) for table in tables] == [77, 69, 76]
+    shown = {"Consensus TA", "NUFILT", *(f"{name} (test-time data)" for name in ("LW AdaMerging", "LoRA-WEMoE", "MINGLE"))}
+    assert all(shown - {"NUFILT"} <= {*table.label} for table in tables) and shown <= {*tables[0].label}
+
+
 def test_dops_cells_stay_blank():
     for backbone in BACKBONES:
         assert not published_table("clip", backbone).label.str.startswith("DOP").any()
