@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from .style import line_style
 
 
+CROWDED = 8
+"""More values than this have upright labels: side by side they would run into each other."""
+
+
 def sweep_curve(
     ax: Axes, points: pd.DataFrame, y: str, *, color: str = "#0072B2", published: object = None, chosen: object = None
 ) -> Axes:
@@ -33,7 +37,8 @@ def sweep_curve(
     ax.plot(at, points[y], ".", color=color, alpha=0.35, markersize=3, markeredgewidth=0)
     ax.plot(mean.index, mean, marker="o", color=color)
     if not even:
-        ax.set_xticks(range(len(values)), [f"{value:g}" if isinstance(value, float) else str(value) for value in values])
+        names = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+        ax.set_xticks(range(len(values)), names, rotation=90 if len(values) > CROWDED else 0)
     if published in places:
         ax.axvline(places[published], color="#777777", linestyle=":", zorder=0)
     if chosen in places:
