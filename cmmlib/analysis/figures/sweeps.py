@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from .style import line_style
 
-
 CROWDED = 8
 """More values than this have upright labels: side by side they would run into each other."""
 
