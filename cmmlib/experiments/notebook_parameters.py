@@ -15,7 +15,7 @@ SEEDS = list(ORDERS["dop"])
 """The seeds of the orders, unless those of another paper are asked for."""
 
 FULL: dict[str, Parameters] = {
-    "mini": {  # ten minutes on two cores: curves score every step on all tasks, and DOP's solver takes seconds a model
+    "mini": {  # about ten minutes on two cores: curves score every step on all tasks, and DOP's solver takes seconds a model
         "03_accuracy_curves": {"seeds": {"8": SEEDS[:3], "20": SEEDS[:1]}, "adam_seeds": SEEDS[:1]},
         "02_main_table": {"num_tasks": [8, 14, 20], "seeds": SEEDS, "adam_seeds": SEEDS[:1]},
     },
