@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..methods import method
+from ..methods import get_method, method
 from ..methods.kronecker_algebra import both_eigenvectors, precisions, product_mean
 from ..methods.registry import Context, Value
 from ..methods.right_sums import averaged, is_matrix
@@ -23,10 +23,10 @@ Product = Callable[[Pair, Pair], tuple[Tensor, Tensor]]
 """(G, G_t), (A, A_t) → one G and one A."""
 
 ROUNDS = 50
-"""Of the fixed point, which moves by less than 1e-9 after a dozen."""
+"""Of the fixed point."""
 
-POWERS = {"input_power": 0.75, "output_power": 0.25, "ridge": 1e-3}
-"""The defaults of `cmmlib.methods.kronecker`."""
+_KRONECKER = get_method("kronecker")
+POWERS = {name: _KRONECKER.defaults[name] for name in ("input_power", "output_power", "ridge")}
 
 
 def kl_product(g: Pair, a: Pair) -> tuple[Tensor, Tensor]:
@@ -68,14 +68,10 @@ def _step(merged: Value, task_vector: Tensor, ctx: Context, product: Product) ->
     return {"x": mean.reshape(task_vector.shape), "g": kept_g, "a": kept_a}
 
 
-def _mean(merged: Value, ctx: Context, **_: object) -> Tensor:
-    return merged if isinstance(merged, Tensor) else merged["x"]
-
-
 def _registered(step: Callable[..., Any]) -> Callable[..., Any]:
     """Registered under the full name alone, so that no list of methods shows it."""
     promises: dict[str, Any] = {"layerwise": True, "convolutions": True, "keeps_first": True, "separable": True}
-    return method(step, name=f"{__name__}:{step.__name__}", finish=_mean, **promises)
+    return method(step, name=f"{__name__}:{step.__name__}", finish=_KRONECKER.finish, **promises)
 
 
 @_registered

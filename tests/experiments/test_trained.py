@@ -143,9 +143,8 @@ def test_they_belong_to_one_zoo_and_to_all_of_its_images(tmp_path):
     other = load_suite("mini", folder=str(folder))
     assert other.content_hash(BACKBONE) == load_suite("mini").content_hash(BACKBONE)
     (folder_of(folder, BACKBONE) / "trained.csv").unlink()
-    assert load_suite("mini", folder=folder).content_hash(BACKBONE) == other.content_hash(
-        BACKBONE
-    )  # no merged model's score depends on it
+    # no merged model's score depends on it
+    assert load_suite("mini", folder=folder).content_hash(BACKBONE) == other.content_hash(BACKBONE)
     for suite in (other, load_suite("mini", limit=20), load_suite("clip")):
         assert suite.trained(suite.backbones[0]).empty
         assert trained_accuracies(suite, suite.backbones[0], [8]).empty
