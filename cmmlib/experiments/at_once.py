@@ -6,7 +6,7 @@ They are for context.  None of them can go on when a further model arrives.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 
 import pandas as pd
 import torch
@@ -24,7 +24,7 @@ from ..methods.sources import code_hash
 from ..models import layer_kinds
 from ..models.opening import open_model
 from .code_graph import imported_modules, source_of
-from .identity import identity_at_once
+from .identity import deciding_modules, identity_at_once
 from .regmean import regmean, tasks_moments
 from .rows import all_rows
 from .store import Results
@@ -77,6 +77,14 @@ def at_once_rows(num_tasks: int) -> dict[str, AtOnce]:
     }
 
 
+@cache
+def _merging_code() -> str:
+    """Hash of what merges; the code that reads and scores is part of every identity."""
+    merging = {__name__, product_of_gaussians.__module__, regmean.__module__}
+    kept_apart = [*deciding_modules(), Results.__module__, all_rows.__module__, identity_at_once.__module__]
+    return code_hash(map(source_of, imported_modules(merging, without=kept_apart)))
+
+
 def at_once_accuracies(scorer: ZeroShotScorer, tasks: Sequence[str], results: Results) -> pd.DataFrame:
     """ACC of `at_once_rows` and of `cmmlib.experiments.regmean`; what ``results`` lacks is computed.
 
@@ -97,7 +105,7 @@ def at_once_accuracies(scorer: ZeroShotScorer, tasks: Sequence[str], results: Re
     def sees_data(taus: Sequence[TaskVector], kinds: Mapping[str, str]) -> dict[str, Tensor]:
         return regmean(taus, list(tasks_moments(scorer, towers).values()))
 
-    code = code_hash(map(source_of, imported_modules([__name__])))
+    code = _merging_code()
     found = []
     for label, merge in (at_once_rows(len(tasks)) | {REGMEAN: sees_data}).items():
         model = identity_at_once(suite, backbone, label, tasks, code)
