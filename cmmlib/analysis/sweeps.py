@@ -7,22 +7,22 @@ from collections.abc import Mapping
 import pandas as pd
 
 
-def sweep_summary(points: pd.DataFrame, published: Mapping[str, object]) -> pd.DataFrame:
-    """Where the mean ACC over orders is highest and lowest, and what the published value gives.
+def sweep_summary(points: pd.DataFrame, defaults: Mapping[str, object]) -> pd.DataFrame:
+    """Where the mean ACC over orders is highest and lowest, and what the default gives.
 
     Args:
         points: columns ``sweep``, ``value``, ``seed``, ``acc``, ``bwt``; one row per sweep, value and order.
-        published: sweep → its published value; other sweeps are left out.
+        defaults: sweep → its default, which is the published value where there is one; other sweeps are left out.
 
     Returns:
-        Indexed by ``sweep`` and ``which`` ("best", "worst", "published"): ``value`` (as it was given), ``orders`` (how
-        many), and the means ``acc`` in per cent and ``bwt`` in points.  A published value that was not swept has no row.
+        Indexed by ``sweep`` and ``which`` ("best", "worst", "default"): ``value`` (as it was given), ``orders`` (how
+        many), and the means ``acc`` in per cent and ``bwt`` in points.  A default that was not swept has no row.
     """
     rows = []
-    for sweep, known in published.items():
+    for sweep, known in defaults.items():
         by_value = points[points["sweep"] == sweep].groupby("value", sort=False)
         table = by_value.agg(orders=("seed", "nunique"), acc=("acc", "mean"), bwt=("bwt", "mean"))
-        for which, value in (("best", table["acc"].idxmax()), ("worst", table["acc"].idxmin()), ("published", known)):
+        for which, value in (("best", table["acc"].idxmax()), ("worst", table["acc"].idxmin()), ("default", known)):
             if value in table.index:
                 rows.append((sweep, which, value, *table[table.index == value].iloc[0]))
     frame = pd.DataFrame(rows, columns=["sweep", "which", "value", "orders", "acc", "bwt"], dtype=object)

@@ -1,4 +1,4 @@
-"""The best, the worst and the published value of a sweep; the best and the worst order."""
+"""The best, the worst and the default value of a sweep; the best and the worst order."""
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ def test_the_summary_is_of_means_over_orders_and_knows_what_was_not_swept():
     points = pd.DataFrame(rows, columns=["sweep", "value", "seed", "acc", "bwt"])
     found = sweep_summary(points, {"alpha": 0.1, "space": "v"})
     assert found.loc[("alpha", "best")].tolist() == [0.5, 2, 71, -7.1]
-    assert found.loc[("alpha", "worst")].tolist() == found.loc[("alpha", "published")].tolist() == [0.1, 2, 62, -6.2]
+    assert found.loc[("alpha", "worst")].tolist() == found.loc[("alpha", "default")].tolist() == [0.1, 2, 62, -6.2]
     assert found.loc["space", "value"].to_dict() == {"best": "uv", "worst": "u"}
     assert found["orders"].tolist() == [2, 2, 2, 1, 1]
 

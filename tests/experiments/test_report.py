@@ -23,7 +23,7 @@ TABLE = """\
 RUNS = "label,num_tasks,seed,acc\n" + "".join(
     f"Weight average,8,{seed},61\nMine <b>,8,{seed - 1},90\n" for seed in (40, 41, 42)
 )
-PNG = {"main_table": b"\x89PNG one", "accuracy_curves": b"\x89PNG two"}
+PNG = {"main_table": b"\x89PNG one", "accuracy_kept": b"\x89PNG two", "accuracy_curves": b"\x89PNG three"}
 
 
 def executed(path, status="completed", day=21):
@@ -106,7 +106,7 @@ def test_an_unfinished_run_is_refused_and_an_earlier_page_stays(run, status):
     assert (run / "report.html").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["main_table.md", "main_table.png", "accuracy_curves.png", "runs.csv"])
+@pytest.mark.parametrize("name", ["main_table.md", "main_table.png", "accuracy_kept.png", "accuracy_curves.png", "runs.csv"])
 def test_a_missing_file_is_named_and_nothing_is_written(run, name):
     (run / name).unlink()
     with pytest.raises(FileNotFoundError, match=re.escape(name)):

@@ -9,12 +9,15 @@ from matplotlib.axes import Axes
 
 from .style import count_axis, line_style
 
-NAME_HEIGHT = 0.05
+NAME_HEIGHT = 0.06
 """The height of a line's name as a share of the axis, which should be at least two inches high."""
 
 
 def step_curves(ax: Axes, points: pd.DataFrame, column: str = "seen") -> Axes:
-    """Draw mean accuracy against the number of merged models, a line per label, with one standard deviation over orders.
+    """Draw mean accuracy against the number of merged models, a line per label.
+
+    Accuracy on seen tasks has bands of one standard deviation over orders.  On unseen tasks they would hide the lines: the
+    fewer tasks are left, the more it depends on which.
 
     Args:
         points: `cmmlib.analysis.runs.per_step_metrics` of one number of tasks.
@@ -25,7 +28,7 @@ def step_curves(ax: Axes, points: pd.DataFrame, column: str = "seen") -> Axes:
         mean, deviation = by_step.mean(), by_step.std()
         style = line_style(str(label))
         ax.plot(mean.index, mean, label=label, **style)
-        if deviation.notna().any():
+        if column == "seen" and deviation.notna().any():
             ax.fill_between(mean.index, mean - deviation, mean + deviation, color=style["color"], alpha=0.13, linewidth=0)
     if column == "seen":
         for bound in ("pretrained", "individual"):
@@ -58,7 +61,7 @@ def named_curves(ax: Axes, points: pd.DataFrame, names: Mapping[str, str]) -> Ax
             ax.plot(mean.index, mean, label=label, **style)
             lows.append(float(mean.min()))
             ends.append((float(mean.iloc[-1]), f"{name} {mean.iloc[-1]:.0f}", style["color"]))
-    lowest = 10 * (min(lows, default=0.0) // 10)
+    lowest = 5 * ((min(lows, default=1.0) - 1) // 5)  # no line lies on the axis
     height_of_name = NAME_HEIGHT * (100 - lowest)
     ax.set(ylim=(lowest, 100), ylabel="accuracy on all tasks so far (%)")
     count_axis(ax, "models merged so far")

@@ -14,6 +14,7 @@ TABLE, CURVES = "02_main_table", "03_accuracy_curves"
 """The notebook that every run has, and the one that only full runs have."""
 
 NEEDED = ("main_table.md", "main_table.png", "runs.csv")
+PICTURES_OF_CURVES = ("accuracy_kept.png", "accuracy_curves.png")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def read_finished_run(folder: Path) -> FinishedRun:
         ValueError: the run is not finished, or a notebook is damaged.
     """
     notebooks = _finished_notebooks(folder)
-    for name in NEEDED + (("accuracy_curves.png",) if CURVES in notebooks else ()):
+    for name in NEEDED + (PICTURES_OF_CURVES if CURVES in notebooks else ()):
         if not (folder / name).exists():
             raise FileNotFoundError(f"{folder / name} is missing; run the same `cmm reproduce` again to write it")
     first, *others = _read_csv(folder / "runs.csv")

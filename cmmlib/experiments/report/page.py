@@ -16,7 +16,7 @@ from ...methods import get_method, method_names
 from ...version import __version__
 from ..rows import all_rows
 from .facts import facts
-from .finished_run import CURVES, FinishedRun, read_finished_run
+from .finished_run import CURVES, PICTURES_OF_CURVES, FinishedRun, read_finished_run
 
 
 class Cell(NamedTuple):
@@ -70,7 +70,7 @@ def page(run: FinishedRun) -> str:
         labels=run.labels,
         ours=[label for label in run.labels if label.startswith(("DOP-exact", "DOP-all", "Kronecker"))],
         main_picture=in_base64(run.folder / "main_table.png"),
-        curves_picture=in_base64(run.folder / "accuracy_curves.png") if CURVES in run.notebooks else None,
+        curves_pictures=[in_base64(run.folder / name) for name in PICTURES_OF_CURVES if CURVES in run.notebooks],
         explained=explained(run),
         sources=run.sources,
         today=f"{datetime.now(UTC):%Y-%m-%d}",
