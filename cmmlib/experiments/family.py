@@ -69,7 +69,7 @@ def family_rows(num_tasks: int, choices: bool) -> Rows:
 CLAIMS = (
     Claim("WUDI leads OPCM", WUDI, "OPCM", 3.5, 10.0),
     Claim("the Kronecker product leads WUDI", KRONECKER, WUDI, -0.5, 3.5),
-    Claim("… and even powers are as good", "Kronecker (½, ½)", KRONECKER, -2.0, 0.5),
+    Claim("… and even powers are nearly as good", "Kronecker (½, ½)", KRONECKER, -2.0, 0.5),
     Claim("… its ridge hardly matters (3e-4)", "Kronecker, ridge 3e-4", KRONECKER, -1.0, 1.0),
     Claim("… its ridge hardly matters (1e-2)", "Kronecker, ridge 1e-2", KRONECKER, -1.0, 1.0),
     Claim("… a cap of min(m, n) costs little", "Kronecker, cap 1", "Kronecker, no cap", -0.5, 0.5),

@@ -23,10 +23,11 @@ are variants of a row that is in, and the other newer methods.
 
 
 def all_rows(num_tasks: int) -> Rows:
-    """Every row, in the order of the table, with the hyper-parameters published for this number of tasks.
+    """Every row, in the order of the table, with the hyper-parameters published for this number of tasks where there are any.
 
     ``DOP`` uses the published Adam solver, and the ``DOP-exact`` rows solve the same objective exactly.  ``Iso-C``,
-    ``TSV-M``, ``ACTMat``, ``DOP-all`` and ``WUDI`` end where the batch method ends, one model at a time.
+    ``TSV-M``, ``ACTMat``, ``DOP-all`` and ``WUDI`` end where the batch method ends, one model at a time.  Not published are
+    the ridges, the share of ``TSV-M``, λ = 1 of ``Iso-C``, and the scaled ranks and closed form of ``NUFILT``.
     """
     scaling = {"scaling_factor": 0.3 if num_tasks <= 8 else 0.1}
     return {
