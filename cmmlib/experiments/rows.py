@@ -23,7 +23,7 @@ are variants of a row that is in, and the other newer methods.
 
 
 def all_rows(num_tasks: int) -> Rows:
-    """Every row, in the order of the table, with the hyper-parameters published for this number of tasks where there are any.
+    """Every row, in the order of the table, with the hyper-parameters published for this number of tasks, if any.
 
     ``DOP`` uses the published Adam solver, and the ``DOP-exact`` rows solve the same objective exactly.  ``Iso-C``,
     ``TSV-M``, ``ACTMat``, ``DOP-all`` and ``WUDI`` end where the batch method ends, one model at a time.  Not published are
