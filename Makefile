@@ -114,7 +114,11 @@ notebooks: $(VENV)/.ready
 reference: $(VENV)/.ready
 	$(BIN)/cmm reproduce --suite $(SUITE) --all --no-check
 	for run in figures/$(SUITE)/*/; do to=figures/reference/$(SUITE)/$$(basename $$run); mkdir -p $$to; \
-		cp $$run/*.csv $$run/*.md $$run/*.tex $$run/*.png $$run/*.pdf $$to; done
+		cp $$run/*.csv $$run/*.md $$run/*.tex $$run/*.png $$run/*.pdf $$to; \
+		if [ $(SUITE) = text ]; then cp "$(CMMLIB_CACHE)/text-zoo/$$(basename $$run)/checksums.json" $$to; fi; done
+	if [ $(SUITE) = text ]; then $(BIN)/papermill --cwd notebooks notebooks/13_real_weights.ipynb \
+		figures/text/MiniLM-L6/notebooks/13_real_weights.ipynb \
+		-p text_results ../figures/text -p out ../figures/reference/text/MiniLM-L6; fi
 
 zoo: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[zoo]'

@@ -60,18 +60,22 @@ class Encoder(Protocol):
 
 
 def encoder_of(base: str, device: torch.device) -> Encoder:
-    """The encoder of a base, by what its configuration says it is: CLIP's for images, any other for texts.
+    """The encoder of a base, by what its configuration says it is: CLIP's for images, one with a vocabulary for texts.
 
     Args:
         base: a folder or hub id.
 
     Raises:
-        ValueError: weights are missing.
+        ValueError: weights are missing, or it is neither.
     """
     from transformers import AutoConfig
 
     from .clip_encoder import ClipEncoder
     from .sentence_encoder import SentenceEncoder
 
-    kind = AutoConfig.from_pretrained(base).model_type
-    return ClipEncoder(base, device) if kind == "clip" else SentenceEncoder(base, device)
+    config = AutoConfig.from_pretrained(base)
+    if config.model_type == "clip":
+        return ClipEncoder(base, device)
+    if not hasattr(config, "vocab_size") or hasattr(config, "vision_config"):
+        raise ValueError(f"{base}: a {config.model_type} is neither a CLIP model, for images, nor an encoder of texts")
+    return SentenceEncoder(base, device)

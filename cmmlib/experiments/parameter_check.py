@@ -26,7 +26,7 @@ EXAMPLES: dict[str, Any] = {
     "zoo": "../mini-zoo-seed-1",
     "counterparts": {"4": 8},
     "backbones": ["MiniLM-L6"],
-    "text_results": "figures/text",
+    "text_results": "../figures/text",
     "install_from": "..",
     "method": "opcm",
     "method_params": {},

@@ -138,9 +138,12 @@ def planned_notebooks(
             raise ValueError(f"--tasks {number}: suite {loaded.name} takes 2 to {len(loaded.tasks)}")
     every = loaded.backbones if everything or loaded.name in ALL_BACKBONES else loaded.backbones[:1]
     chosen = backbones or (loaded.backbones[:1] if quick else every)
+    not_built = f"; {missing}" if (missing := getattr(loaded, "not_built", "")) else ""
+    if not_built and not backbones and not quick:
+        print(f"suite {loaded.name}: {', '.join(chosen)}{not_built}")
     for backbone in chosen:
         if backbone not in loaded.backbones:
-            raise ValueError(f"--backbone {backbone!r}: suite {loaded.name} has {', '.join(loaded.backbones)}")
+            raise ValueError(f"--backbone {backbone!r}: suite {loaded.name} has {', '.join(loaded.backbones)}{not_built}")
     plan = []
     for backbone in chosen:
         folder = out / run_dir(f"{loaded.name}-quick" if quick else loaded.name, backbone)

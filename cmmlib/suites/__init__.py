@@ -2,6 +2,7 @@
 
 from .loading import load_suite
 from .published import published_individual, published_table
+from .reference import reference_of
 from .suite import NO_ORDER, TRAINED, Suite, Task, not_the_protocol
 from .variant import Variant
 
@@ -15,4 +16,5 @@ __all__ = [
     "not_the_protocol",
     "published_individual",
     "published_table",
+    "reference_of",
 ]

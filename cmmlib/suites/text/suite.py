@@ -16,6 +16,7 @@ from ...paths import cache_dir
 from ..suite import TRAINED, evenly_spaced, first_names, require_known
 from ..zoos.folders import folder_of
 from .base import HASHES, HUB_ID
+from .splits import Examples, examples_hash
 from .tasks import TASKS, TextTask
 
 if TYPE_CHECKING:  # datasets takes seconds to import
@@ -51,8 +52,9 @@ class TextSuite:
         self.backbones = tuple(name for name, path in complete.items() if path.exists())
         if not self.backbones:
             raise FileNotFoundError(
-                f"no complete zoo in {self.folder}; make text-zoo builds it, or python -m cmmlib.suites.text.build "
-                f"--out {self.folder} (pip install 'cmmlib[text]' first)"
+                f"no complete zoo in {self.folder}: python -m cmmlib.suites.text.build --out {self.folder} builds one "
+                "(pip install 'cmmlib[text]' first).  make text-zoo does so in the clone's .cache, which cmm reads "
+                "with CMMLIB_CACHE=.cache"
             )
         self.checksums: dict[str, Any] = {name: json.loads(complete[name].read_text()) for name in self.backbones}
         self.test_sets: dict[str, str] = json.loads((self.folder / "test_sets.json").read_text())
@@ -60,6 +62,14 @@ class TextSuite:
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         """With the folder only if one was given, so that another machine uses its own cache."""
         return type(self), (self._given,)
+
+    @property
+    def not_built(self) -> str:
+        """Which backbones are not complete, and how to build them; empty if all are."""
+        missing = [name for name in BACKBONES if name not in self.backbones]
+        place = f" --out {self._given}" if self._given else ""
+        how = "".join(f" --backbone {name}" for name in missing)
+        return f"not built: {', '.join(missing)} (python -m cmmlib.suites.text.build{how}{place})" if missing else ""
 
     def task_names(self, n: int | None = None) -> tuple[str, ...]:
         """The first `n` task names in suite order, or all if `n` is None."""
@@ -87,12 +97,22 @@ class TextSuite:
         return str(folder_of(self.folder, backbone) / task_name)
 
     def test_set(self, task_name: str, limit: int | None = None) -> Dataset:
-        """300 texts of a task, or ``limit`` of them: columns text and label (ClassLabel)."""
+        """300 texts of a task, or ``limit`` of them: columns text and label (ClassLabel).
+
+        Raises:
+            ValueError: the file holds others than the zoo was built with.
+        """
         import datasets
 
         require_known(self.name, "task", task_name, self.task_names())
         task = next(task for task in self.tasks if task.name == task_name)
-        examples = json.loads((self.folder / "texts" / f"{task_name}.json").read_text("utf-8"))["test"]
+        path = self.folder / "texts" / f"{task_name}.json"
+        examples = json.loads(path.read_text("utf-8"))["test"]
+        if examples_hash(Examples(**examples)) != self.test_sets[task_name]:
+            raise ValueError(
+                f"{path}: not the test set that the models of {self.folder} were measured on; build the zoo again "
+                f"(python -m cmmlib.suites.text.build --out {self.folder})"
+            )
         features = {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(task.class_names))}
         columns = {"text": examples["texts"], "label": examples["labels"]}
         texts = datasets.Dataset.from_dict(columns, features=datasets.Features(features))

@@ -6,16 +6,19 @@ import os
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 
 def stored_recipe(path: Path) -> str | None:
-    """The recipe in a safetensors file's metadata; None if there is no file or it has no recipe."""
+    """The recipe in a safetensors file's metadata; None if there is no file, it cannot be read or it has no recipe."""
     if not path.exists():
         return None
-    with safe_open(path, "numpy") as file:
-        return file.metadata().get("recipe")
+    try:
+        with safe_open(path, "numpy") as file:
+            return (file.metadata() or {}).get("recipe")
+    except SafetensorError:  # cut off or damaged: made again, as if it were not there
+        return None
 
 
 def save(tensors: dict[str, np.ndarray], path: Path, made_from: str, **notes: str) -> None:

@@ -82,6 +82,47 @@ def test_another_recipe_trains_again(tiny, monkeypatch):
     assert changed == {"MiniLM-L6": True, "MiniLM-L6-LoRA": False}  # what was scored of the other stays known
 
 
+@pytest.mark.parametrize("what", ["recipe", "texts"])
+def test_a_zoo_that_is_half_rebuilt_is_not_complete(tiny, monkeypatch, what):
+    for backbone in BACKBONES:
+        zoo.build(zoo_dir(), backbone, TASKS)
+    if what == "recipe":
+        monkeypatch.setattr(zoo.RECIPES["MiniLM-L6"], "lr", 5e-3)
+    else:
+        monkeypatch.setattr(zoo, "made_from", lambda task: "another version of the packages")
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zoo, "accuracy", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        zoo.build(zoo_dir(), "MiniLM-L6", TASKS)
+    left = {"recipe": ("MiniLM-L6-LoRA",), "texts": ()}[what]  # texts are those of both
+    assert tuple(name for name in BACKBONES if (zoo_dir() / name / "checksums.json").exists()) == left
+    if left:
+        assert TextSuite().backbones == left
+        assert TextSuite().not_built == "not built: MiniLM-L6 (python -m cmmlib.suites.text.build --backbone MiniLM-L6)"
+
+
+def test_texts_that_are_not_the_zoos_are_refused(tiny):
+    zoo.build(zoo_dir(), "MiniLM-L6", TASKS)
+    path = zoo_dir() / "texts" / "any.json"
+    examples = json.loads(path.read_text("utf-8"))
+    examples["test"]["labels"].reverse()
+    path.write_text(json.dumps(examples), "utf-8")
+    with pytest.raises(ValueError, match=r"any.json: not the test set that the models .* build the zoo again"):
+        TextSuite().test_set("any")
+
+
+def test_a_model_that_is_cut_off_is_trained_again(tiny):
+    measured = zoo.build(zoo_dir(), "MiniLM-L6", TASKS[:1])
+    path = zoo_dir() / "MiniLM-L6" / "indoors" / "model.safetensors"
+    whole = {name: tensor.clone() for name, tensor in load_file(path).items()}  # not mapped to what is cut off
+    path.write_bytes(path.read_bytes()[:100])
+    assert zoo.build(zoo_dir(), "MiniLM-L6", TASKS[:1]) == measured
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in load_file(path).items())
+
+
 def test_adapters_without_peft_are_refused_before_anything_is_trained(tiny, monkeypatch):
     monkeypatch.setattr(finetuning.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["build"])
@@ -107,7 +148,9 @@ def test_models_are_compared_with_the_reference_runs(tiny, monkeypatch, tmp_path
 
 
 def test_without_a_zoo_a_message_says_how_to_build_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no complete zoo in .*make text-zoo.*cmmlib\[text\]"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no complete zoo in .*text.build.*cmmlib\[text\].*make text-zoo.*CMMLIB_CACHE"
+    ):
         load_suite("text", folder=tmp_path)
 
 

@@ -139,7 +139,9 @@ def test_offline_or_where_the_hub_has_other_files_the_base_comes_out_of_the_pack
     monkeypatch.setattr(base, "fetch", out_of_reach if hub == "out of reach" else lambda repo, revision: tmp_path)
     (tmp_path / "out").mkdir()
     base.write_base(tmp_path / "out")
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == carrier
+    written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert b"by the sentence-transformers project under the Apache License" in written.pop("README.md")
+    assert written == carrier
 
 
 def test_the_hub_comes_first_at_a_commit(tmp_path, monkeypatch, carrier):
@@ -151,6 +153,7 @@ def test_the_hub_comes_first_at_a_commit(tmp_path, monkeypatch, carrier):
     (tmp_path / "out").mkdir()
     base.write_base(tmp_path / "out")
     assert base.is_base(tmp_path / "out")
+    assert "license: apache-2.0" in (tmp_path / "out" / "README.md").read_text("utf-8")  # the hub's card is not fetched
     assert asked == [("sentence-transformers/all-MiniLM-L6-v2", base.REVISION)] and len(base.REVISION) == 40
 
 
