@@ -35,6 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cmmlib.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", choices=BACKBONES, default="ViT-B/32")
     parser.add_argument("--layers", type=int, default=None, help="transformer layers (default: all of the backbone's)")
+    parser.add_argument("--no-embeddings", action="store_true", help="transformer layers alone")
     parser.add_argument("--steps", type=int, default=20, help=f"of Adam's {STEPS} that ours runs; the rest is extrapolated")
     parser.add_argument("--baseline-steps", type=int, default=5, help="the same for the published algorithm")
     parser.add_argument("--repeats", type=int, default=3)
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(arguments.threads)
     depth = BACKBONES[arguments.backbone][1]
     layers = min(arguments.layers or depth, depth)
-    towers = random_towers(arguments.backbone, layers)
+    towers = random_towers(arguments.backbone, layers, not arguments.no_embeddings)
     size = sum(tensor.numel() for tensor in towers.base.values())
     print(f"{arguments.backbone}, {layers} of {depth} layers, {size / 1e6:.0f} M parameters; {arguments.threads} threads,")
     print(f"torch {torch.__version__}, {platform.machine()}; medians of {arguments.repeats}, in turn in one run\n")

@@ -83,10 +83,11 @@ def task_vector(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return 0.05 * (decaying + 0.1 * noise / (math.sqrt(m) + math.sqrt(n)))
 
 
-def random_base(backbone: str, layers: int) -> Model:
-    """A pretrained model: white noise, the same every time."""
+def random_base(backbone: str, layers: int, embeddings: bool = True) -> Model:
+    """A pretrained model: white noise, the same every time; without the embeddings if they are not asked for."""
     generator = torch.Generator().manual_seed(0)
-    return {name: 0.02 * torch.randn(shape, generator=generator) for name, shape in shapes(backbone, layers).items()}
+    wanted = {name: shape for name, shape in shapes(backbone, layers).items() if embeddings or "embedding" not in name}
+    return {name: 0.02 * torch.randn(shape, generator=generator) for name, shape in wanted.items()}
 
 
 def random_model(base: Model, seed: int) -> Model:
@@ -95,7 +96,7 @@ def random_model(base: Model, seed: int) -> Model:
     return {name: tensor + task_vector(tuple(tensor.shape), generator) for name, tensor in base.items()}
 
 
-def random_towers(backbone: str, layers: int) -> Towers:
-    """A pretrained model and the first two fine-tuned from it."""
-    base = random_base(backbone, layers)
+def random_towers(backbone: str, layers: int, embeddings: bool = True) -> Towers:
+    """A pretrained model and the first two fine-tuned from it; see `random_base`."""
+    base = random_base(backbone, layers, embeddings)
     return Towers(base, random_model(base, 1), random_model(base, 2))

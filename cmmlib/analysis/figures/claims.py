@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import pandas as pd
 from matplotlib.axes import Axes
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 
+MARKS = ("o", "s", "^", "D")
+
 
 def claim_dots(ax: Axes, checked: pd.DataFrame, colored: str = "backbone") -> Axes:
-    """A line per claim: a band for the range that was claimed, a dot per measured difference.
+    """A line per claim: a band for the claimed range, a mark per measured difference, whose shape is the number of tasks.
 
     Args:
-        checked: `cmmlib.analysis.checked_claims`.
-        colored: the column that a dot's colour tells.
+        checked: `cmmlib.analysis.checked_claims`, with a column ``num_tasks``.
+        colored: the column that a mark's colour tells.
     """
     claims = list(dict.fromkeys(checked["claim"]))
-    kinds = list(dict.fromkeys(checked[colored]))
+    kinds, counts = list(dict.fromkeys(checked[colored])), sorted(checked["num_tasks"].unique())
     ranges = checked.drop_duplicates("claim").set_index("claim")
     for place, claim in enumerate(claims):
         low, high = ranges.loc[claim, ["low", "high"]]
@@ -24,13 +28,19 @@ def claim_dots(ax: Axes, checked: pd.DataFrame, colored: str = "backbone") -> Ax
     for number, kind in enumerate(kinds):
         here = checked[checked[colored] == kind]
         heights = here["claim"].map(claims.index) + 0.16 * (number - (len(kinds) - 1) / 2)
-        ax.plot(here["difference"], heights, ".", color=COLORS[number % len(COLORS)], markersize=5, label=str(kind))
+        color = COLORS[number % len(COLORS)]
+        ax.plot([], [], "o", color=color, markersize=4, label=str(kind))
+        for count, mark in zip(counts, cycle(MARKS)):
+            of = here["num_tasks"] == count
+            ax.plot(here.loc[of, "difference"], heights[of], mark, color=color, markersize=3, markeredgewidth=0)
+    for count, mark in zip(counts, cycle(MARKS)):
+        ax.plot([], [], mark, color="#777777", markersize=4, label=f"{count} tasks")
     ax.axvline(0, color="k", linewidth=0.6)
     ax.set_yticks(range(len(claims)), claims)
     ax.invert_yaxis()
     ax.set(xlabel="difference in ACC (points)")
     ax.grid(False, axis="y")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.09), ncols=4, frameon=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.35, -0.09), ncols=4, frameon=False)
     return ax
 
 

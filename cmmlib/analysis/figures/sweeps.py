@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,24 +39,27 @@ def sweep_curve(
         names = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
         ax.set_xticks(range(len(values)), names, rotation=90 if len(values) > CROWDED else 0)
     if published in places:
-        ax.axvline(places[published], color="#777777", linestyle=":", zorder=0)
+        ax.axvline(places[published], color="#777777", linestyle=":", zorder=0, label="published or default")
     if chosen in places:
-        ax.plot(places[chosen], mean.loc[places[chosen]], "*", color="k", markersize=7)
+        ax.plot(places[chosen], mean.loc[places[chosen]], "*", color="k", markersize=7, label="chosen")
     return ax
 
 
 def acc_and_bwt(
-    axes: Sequence[Axes], points: pd.DataFrame, *, color: str = "#0072B2", published: object = None
+    axes: Sequence[Axes], points: pd.DataFrame, *, color: str = "#0072B2", published: object = None, legend: bool = True
 ) -> Sequence[Axes]:
     """A `sweep_curve` of ACC on the first axes and of BWT on the second.
 
     Args:
         axes: two.
         points: with columns ``value``, ``acc`` in per cent and ``bwt`` in points.
+        legend: say on the first axes what is marked.
     """
     names = {"acc": "ACC (%)", "bwt": "BWT (points)"}
     for ax, (metric, name) in zip(axes, names.items(), strict=True):
         sweep_curve(ax, points, metric, color=color, published=published).set_ylabel(name)
+    if legend:
+        _legend(axes[:1])
     return axes
 
 
@@ -71,10 +74,11 @@ def sweep_columns(
         sweeps: sweep → the name of its parameter and the published value.
     """
     for column, (sweep, (name, value)) in zip(axes.T, sweeps.items(), strict=True):
-        acc_and_bwt(column, points[points["sweep"] == sweep], color=color, published=value)
+        acc_and_bwt(column, points[points["sweep"] == sweep], color=color, published=value, legend=False)
         for ax in column:
             ax.set_xlabel(name)
             ax.label_outer()
+    _legend(axes[0])
     return axes
 
 
@@ -96,4 +100,13 @@ def tuning_panels(axes: NDArray, points: pd.DataFrame, choice: pd.DataFrame, par
         row[0].set_ylabel(f"ACC (%), {number} tasks")
     for ax in axes[-1]:
         ax.set_xlabel(parameter)
+    _legend(axes[0])
     return axes
+
+
+def _legend(axes: Iterable[Axes]) -> None:
+    """On the first axes that has any, what a dotted line and a star say."""
+    for ax in axes:
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(frameon=False, loc="best", handlelength=1.2)
+            return

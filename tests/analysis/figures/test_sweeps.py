@@ -49,6 +49,8 @@ def test_a_column_of_panels_per_sweep_says_once_what_all_share(panels):
     assert [ax.get_xlabel() for ax in panels.flat] == ["", "", "space", "α"]
     assert [ax.get_ylabel() for ax in panels.flat] == ["ACC (%)", "", "BWT (points)", ""]
     assert len(panels[0, 0].lines) == 3 and len(panels[0, 1].lines) == 2  # 0.3 was not swept: no dotted line
+    legends = [[text.get_text() for text in ax.get_legend().texts] if ax.get_legend() else [] for ax in panels.flat]
+    assert legends == [["published or default"], [], [], []]  # once, on the first panel that has the line
 
 
 def test_tuning_panels_mark_what_was_chosen_for_that_label_and_number_of_tasks(panels):
