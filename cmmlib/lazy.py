@@ -14,7 +14,8 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
     Args:
         package: its ``__name__``.
         homes: submodule → the names that the package exports from it, separated by spaces.  The submodule's own name
-            exports the submodule, unless it defines that name itself.  A name must not be that of another submodule.
+            exports the submodule, unless it lies deeper and defines that name itself.  A name of anything else must not be
+            that of a submodule of the package: whatever imports it puts it in the name's place.
     """
     home_of = {name: module for module, names in homes.items() for name in names.split()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,11 @@ PACKAGE = "package_of_lazy_names"
 FILES = {
     "__init__.py": """
 from cmmlib.lazy import lazy_names
-_HOMES = {"heavy": "Thing other", "namesake": "namesake", "whole": "whole", "deep.inner": "inner fact"}
+_HOMES = {"heavy": "Thing other", "deep.namesake": "namesake", "whole": "whole", "deep.inner": "inner fact"}
 __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)
 """,
     "heavy.py": "class Thing: pass\nother = 7\nhidden = 8\n",
-    "namesake.py": "def namesake(): return 'the function'\n",
+    "deep/namesake.py": "def namesake(): return 'the function'\n",
     "whole.py": "fact = 'the module'\n",
     "deep/__init__.py": "",
     "deep/inner.py": "fact = 'far down'\n",
@@ -77,5 +78,8 @@ def test_names_are_listed_before_they_are_imported(package: ModuleType):
 def test_every_name_that_a_package_offers_can_be_had(name: str):
     package = importlib.import_module(name)
     assert package.__all__ and set(package.__all__) <= set(dir(package))
+    submodules = {found.name for found in pkgutil.iter_modules(package.__path__)}
     for offered in package.__all__:
-        assert getattr(package, offered) is not None
+        value = getattr(package, offered)
+        assert value is not None
+        assert isinstance(value, ModuleType) or offered not in submodules, f"{offered}: imported, the module hides it"

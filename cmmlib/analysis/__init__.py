@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .intervals import leads_over as leads_over
     from .intervals import pair_conclusions as pair_conclusions
     from .intervals import paired_differences as paired_differences
-    from .judgement import judgement as judgement
+    from .judging import judgement as judgement
     from .method_table import method_facts as method_facts
     from .opcm_scale import scale_errors as scale_errors
     from .opcm_scale import scale_formulas as scale_formulas
@@ -71,7 +71,7 @@ _HOMES = {
     "geometry": "geometry",
     "hyperparameters": "best_value left_out_accuracies",
     "intervals": "intervals bootstrap_interval leads_over pair_conclusions paired_differences",
-    "judgement": "judgement",
+    "judging": "judgement",
     "method_table": "method_facts",
     "metrics": "metrics",
     "opcm_scale": "scale_errors scale_formulas",

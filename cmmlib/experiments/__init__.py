@@ -48,10 +48,10 @@ if TYPE_CHECKING:
     from .sweeps import plan_sweeps as plan_sweeps
     from .sweeps import swept as swept
     from .sweeps import with_parameter as with_parameter
-    from .task_vectors import TaskVectors as TaskVectors
     from .tuning import plan_chosen as plan_chosen
     from .tuning import published_values as published_values
     from .tuning import tuning_sweeps as tuning_sweeps
+    from .zoo_vectors import TaskVectors as TaskVectors
 
 _HOMES = {
     "at_once": "at_once_accuracies",
@@ -73,6 +73,6 @@ _HOMES = {
     "store": "Results",
     "sweeps": "Sweep plan_sweeps swept with_parameter",
     "tuning": "plan_chosen published_values tuning_sweeps",
-    "task_vectors": "TaskVectors",
+    "zoo_vectors": "TaskVectors",
 }
 __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

@@ -14,7 +14,9 @@ from .store import Results
 
 
 def accuracies(suite: Suite, backbone: str, runs: Iterable[Run], results: Results) -> pd.DataFrame:
-    """The accuracies of runs, as far as ``results`` holds them: one row per run, step and scored task.
+    """The accuracies that runs ask for, as far as ``results`` holds them: one row per run, step and scored task.
+
+    What other runs have scored beside them is left out, so that nothing depends on what else the store holds.
 
     Returns:
         Columns ``label``, ``num_tasks``, ``seed``, ``step`` (from 1), ``merged`` (the task merged in that step),
@@ -24,9 +26,9 @@ def accuracies(suite: Suite, backbone: str, runs: Iterable[Run], results: Result
     known = results.get_many({model for _, _, model in models})
     rows = []
     for run, step, model in models:
-        order = run.order(suite)
+        order, wanted = run.order(suite), run.wanted(suite)[step - 1]
         for position, task in enumerate(order, 1):
-            if task in known[model]:
+            if task in wanted and task in known[model]:
                 accuracy = known[model][task].accuracy
                 rows.append((run.label, run.num_tasks, run.seed, step, order[step - 1], position, task, accuracy))
     return pd.DataFrame(rows, columns=[*RUN, "step", "merged", "position", "task", "accuracy"])

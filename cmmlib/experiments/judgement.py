@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.judgement import mean_unseen
+from ..analysis.judging import mean_unseen
 from ..analysis.runs import RUN, per_run_metrics
 from ..suites.suite import Suite
 from .frames import accuracies, reference_accuracies
@@ -62,7 +62,7 @@ def judge(
         how: arguments of `cmmlib.experiments.run_grid`.
 
     Returns:
-        `cmmlib.analysis.per_run_metrics` with ``unseen`` (`cmmlib.analysis.judgement.mean_unseen`) and ``drawn``: whether
+        `cmmlib.analysis.per_run_metrics` with ``unseen`` (`cmmlib.analysis.judging.mean_unseen`) and ``drawn``: whether
         the run is of a random subset.
     """
     parts = [part for part in (design or Design()).plans(rows) if part]

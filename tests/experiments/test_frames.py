@@ -64,3 +64,13 @@ def test_the_table_has_bounds_means_deviations_and_counts(store):
 def test_references_that_were_not_measured_are_an_error(store):
     with pytest.raises(KeyError):
         reference_accuracies(SUITE, "tiny", 2, store)
+
+
+def test_what_other_runs_have_scored_beside_it_changes_nothing(store):
+    (run,) = plan({"OPCM": ("opcm", {})}, 4, [40])
+    (last,) = plan({"OPCM": ("opcm", {})}, 4, [40], final=True)
+    before = [measured([one], store)[0] for one in (run, last)]
+    assert [len(frame) for frame in before] == [3 + 4, 4]
+    measured(plan({"OPCM": ("opcm", {})}, 4, [40], every_step=True), store)
+    for one, frame in zip((run, last), before, strict=True):
+        assert accuracies(SUITE, "tiny", [one], store).equals(frame)

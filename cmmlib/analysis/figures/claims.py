@@ -48,7 +48,7 @@ def interval_dots(ax: Axes, judged: pd.DataFrame) -> Axes:
     """A line per zoo: the paired difference with its interval, a colour per number of tasks.
 
     Args:
-        judged: the rows of `cmmlib.analysis.judgement.judgement` of one label and metric, with a column ``zoo``.
+        judged: the rows of `cmmlib.analysis.judging.judgement` of one label and metric, with a column ``zoo``.
     """
     zoos, counts = list(dict.fromkeys(judged["zoo"])), sorted(judged["num_tasks"].unique())
     for number, count in enumerate(counts):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmmlib.analysis.judgement import judgement, mean_unseen
+from cmmlib.analysis.judging import judgement, mean_unseen
 
 from .test_runs import REFERENCES, matrices, measured, scores  # noqa: F401
 
