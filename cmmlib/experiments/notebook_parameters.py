@@ -24,7 +24,7 @@ FULL: dict[str, Parameters] = {
         "02_main_table": {"num_tasks": [8, 14, 20], "seeds": SEEDS, "adam_seeds": SEEDS},
     },
     "text": {
-        "03_accuracy_curves": {"seeds": {"10": SEEDS[:3]}, "adam_seeds": SEEDS[:1]},
+        "03_accuracy_curves": {"seeds": {"10": SEEDS[:1]}, "adam_seeds": SEEDS[:1]},
         "02_main_table": {"num_tasks": [4, 7, 10], "seeds": SEEDS, "adam_seeds": SEEDS[:1]},
         "06_geometry": {"num_tasks": [4, 10], "seeds": SEEDS[:1]},
     },
