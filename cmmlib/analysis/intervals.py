@@ -84,7 +84,8 @@ def pair_conclusions(first: pd.DataFrame, second: pd.DataFrame, metric: str = "a
     """Compare every two rows on one zoo, and check the conclusion on another zoo.
 
     A row is better than another if the 95 % interval of their paired difference excludes 0 (`paired_differences`).  If
-    neither row depends on the order, the interval is a single point.
+    neither row depends on the order, the interval is a single point.  Pairs that either zoo has on one order alone are left
+    out: one order has no interval.
 
     Args:
         first, second: `cmmlib.analysis.runs.per_run_metrics` on either zoo; rows of only one of them are left out.
@@ -104,7 +105,7 @@ def pair_conclusions(first: pd.DataFrame, second: pd.DataFrame, metric: str = "a
             columns={"label": "better"}
         )
         tied_once = (both["difference"] == 0) & both["better"].isin(labels[:number])
-        parts.append(both[(both["difference"] > 0) | tied_once].assign(worse=against))
+        parts.append(both[(both["difference"] > 0) | tied_once].dropna(subset=["low", "low_second"]).assign(worse=against))
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["num_tasks", "better", *values])
     conditions = [frame["low"] <= 0, frame["low_second"] > 0, frame["high_second"] < 0]
     frame["verdict"] = np.select(conditions, ["open", "holds", "reverses"], "undecided")

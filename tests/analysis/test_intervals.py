@@ -77,3 +77,7 @@ def test_conclusions_of_one_zoo_are_held_reversed_or_left_undecided_by_another()
     assert (row.difference, row.low, row.high) == (5, 5, 5) and row.difference_second == pytest.approx(31 / 3)
     swapped = runs(A=[60, 61, 63], B=[70, 71, 72])
     assert pair_conclusions(first, swapped).verdict.tolist() == ["reverses"]
+    one_order = second[(second["label"] != "A") | (second["seed"] == 40)]
+    for pair in ((first, one_order), (one_order, first)):  # of one order nothing can be concluded, on either side
+        found = pair_conclusions(*pair)
+        assert len(found) == 3 and not {"A"} & {*found["better"], *found["worse"]}
