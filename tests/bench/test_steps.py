@@ -11,7 +11,7 @@ from cmmlib.bench import __main__ as bench
 from cmmlib.bench.errors import one_of_each_shape, relative
 from cmmlib.bench.floor_of_sums import FLOORS
 from cmmlib.bench.profile import profile
-from cmmlib.bench.random_towers import Towers
+from cmmlib.bench.random_towers import Towers, random_base
 from cmmlib.bench.steps import ELEMENTWISE, bench_dop, bench_elementwise, bench_opcm, bench_sums
 from cmmlib.bench.table import table
 
@@ -57,9 +57,14 @@ def test_relative_distance_and_one_of_each_shape(towers: Towers):
 
 
 def test_the_command_prints_the_table_and_writes_the_numbers(towers: Towers, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(bench, "random_towers", lambda backbone, layers: towers)
+    monkeypatch.setattr(bench, "random_towers", lambda *_: towers)
     arguments = ["--only", "opcm", "--repeats", "1", "--layers", "1", "--profile", "--json", str(tmp_path / "x.json")]
     assert bench.main([*arguments, "--threads", str(torch.get_num_threads())]) == 0
     printed, written = capsys.readouterr().out, json.loads((tmp_path / "x.json").read_text())
     assert "ViT-B/32, 1 of 12 layers" in printed and "one thread" in printed
     assert written["rows"][0]["method"] == "OPCM" and written["layers"] == 1 and written["only"] == ["opcm"]
+
+
+def test_transformer_layers_alone_have_no_embeddings():
+    whole, layers = (random_base("ViT-B/32", 1, embeddings).keys() for embeddings in (True, False))
+    assert {name for name in whole if name not in layers} == {name for name in whole if name.startswith("embeddings.")}
