@@ -12,18 +12,24 @@ CLOSED_PIPE = 141
 """The exit code of a command whose reader has gone: 128 + SIGPIPE, as a shell reports it."""
 
 
-def run_command(name: str, command: Callable[[], int | None]) -> int:
+INTERRUPTED = 130
+"""The exit code of a command that was interrupted: 128 + SIGINT."""
+
+
+def run_command(name: str, command: Callable[[], int | None], *, kept: str = "") -> int:
     """Run a command; give its exit code.
 
     A character that the output's encoding lacks is printed as ``?``.  A reader that has gone (``| head -1``) ends the
-    command quietly; a system error, as of a full disk behind the output, with one line on the error stream.
+    command quietly; a system error, as of a full disk behind the output, or an interruption, with one line on the error
+    stream.
 
     Args:
         name: what that line begins with.
         command: gives its exit code, None for 0.
+        kept: what the line says after an interruption.
 
     Returns:
-        The command's own exit code, ``CLOSED_PIPE``, or 4 after a system error.
+        The command's own exit code, ``CLOSED_PIPE``, ``INTERRUPTED``, or 4 after a system error.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # the error stream never fails on a character
@@ -33,6 +39,9 @@ def run_command(name: str, command: Callable[[], int | None]) -> int:
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()  # here, as the interpreter's end would complain with a traceback
+    except KeyboardInterrupt:
+        complain(f"\n{name}: interrupted" + (kept and f"; {kept}"))
+        return INTERRUPTED
     except BrokenPipeError:
         drop_output()
         return CLOSED_PIPE

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from cmmlib.terminal import CLOSED_PIPE
+from cmmlib.terminal import CLOSED_PIPE, INTERRUPTED
 
 PRINTS = "import sys; from cmmlib.terminal import run_command; sys.exit(run_command('tool', lambda: print('‖τ‖')))"
 
@@ -47,3 +47,11 @@ def test_an_exit_code_and_an_error_of_the_command_itself_arrive():
 
 def test_closed_streams_are_no_error():
     assert run("tool >&- 2>&-").returncode == 0
+
+
+def test_an_interruption_is_one_line_that_says_what_is_kept():
+    script = PRINTS.replace("print('‖τ‖')", "os.kill(os.getpid(), 2), kept='run it again'").replace(
+        "import sys", "import os, sys"
+    )
+    done = run("tool", script=script)
+    assert (done.returncode, done.stderr.decode()) == (INTERRUPTED, "\ntool: interrupted; run it again\n")

@@ -43,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_command("mini.build", main))
+    raise SystemExit(run_command("mini.build", main, kept="what is finished is kept; run it again to go on"))
