@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from ..terminal import complain, drop_output, run_command
+from ..terminal import INTERRUPTED, complain, drop_output, run_command
 from . import check, runs, states
 from .methods import methods
 from .parser import make_parser
@@ -44,7 +44,7 @@ def _run(arguments: argparse.Namespace, given: Sequence[str]) -> int:
             result = COMMANDS[arguments.command](arguments)
     except KeyboardInterrupt:
         kept = "every score so far is kept; go on" if arguments.command == "reproduce" else "nothing was changed; try again"
-        return _failed(arguments, 130, f"interrupted; {kept} with: cmm {shlex.join(given)}")
+        return _failed(arguments, INTERRUPTED, f"interrupted; {kept} with: cmm {shlex.join(given)}")
     except BlockingIOError as error:
         return _failed(arguments, 3, str(error))
     except (ValueError, TypeError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:

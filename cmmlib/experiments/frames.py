@@ -22,11 +22,15 @@ def accuracies(suite: Suite, backbone: str, runs: Iterable[Run], results: Result
         Columns ``label``, ``num_tasks``, ``seed``, ``step`` (from 1), ``merged`` (the task merged in that step),
         ``position`` (of the scored task in the order, from 1), ``task`` and ``accuracy`` (in per cent).
     """
-    models = [(run, step, identity(suite, backbone, run, step)) for run in runs for step in range(1, run.num_tasks + 1)]
-    known = results.get_many({model for _, _, model in models})
+    models = [
+        (run, run.order(suite), step, wanted, identity(suite, backbone, run, step))
+        for run in runs
+        for step, wanted in enumerate(run.wanted(suite), 1)
+        if wanted
+    ]
+    known = results.get_many({model for *_, model in models})
     rows = []
-    for run, step, model in models:
-        order, wanted = run.order(suite), run.wanted(suite)[step - 1]
+    for run, order, step, wanted, model in models:
         for position, task in enumerate(order, 1):
             if task in wanted and task in known[model]:
                 accuracy = known[model][task].accuracy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -15,19 +16,24 @@ from cmmlib.suites.text.tasks import TASKS
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
+def write_encoder(folder: Path, words: Iterable[str], **sizes: int) -> BertModel:
+    """A random BERT of these sizes with its tokenizer, whose vocabulary is the marks and some words."""
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    BertWordPieceTokenizer(str(folder / "vocab.txt")).save(str(folder / "tokenizer.json"))
+    BertTokenizerFast(tokenizer_file=str(folder / "tokenizer.json")).save_pretrained(folder)
+    torch.manual_seed(0)
+    encoder = BertModel(BertConfig(vocab_size=len(vocabulary), **sizes))
+    encoder.save_pretrained(folder)
+    return encoder
+
+
 def write_text_zoo(folder: Path, backbone: str = "MiniLM-L6") -> None:
     """Base, texts, and for every task the base with a change of each matrix.  A class has two texts, its name among them."""
     base = folder / "base"
     base.mkdir(parents=True)
-    (base / "vocab.txt").write_text(
-        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{c}" for c in LETTERS)])
-    )
-    BertWordPieceTokenizer(str(base / "vocab.txt")).save(str(base / "tokenizer.json"))
-    BertTokenizerFast(tokenizer_file=str(base / "tokenizer.json")).save_pretrained(base)
-    torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    encoder = BertModel(BertConfig(vocab_size=5 + 2 * len(LETTERS), **sizes))
-    encoder.save_pretrained(base)
+    encoder = write_encoder(base, [*LETTERS, *(f"##{letter}" for letter in LETTERS)], **sizes)
     own = {name: parameter.detach().clone() for name, parameter in encoder.named_parameters()}
     test_sets = {}
     for task in TASKS:

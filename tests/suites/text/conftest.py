@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from tokenizers import BertWordPieceTokenizer
-from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from cmmlib.suites.text import suite as suite_module
 from cmmlib.suites.text.build import finetuning, zoo
 from cmmlib.suites.text.corpora import Text
 from cmmlib.suites.text.tasks import TextTask
+
+from ...helpers.text_zoo import write_encoder
 
 WORDS = {
     "weather": ["rain", "snow", "wind", "storm", "cloud", "sun"],
@@ -35,13 +34,8 @@ TASKS = (
 def write_base(folder: Path) -> None:
     """A random BERT of two layers, with a vocabulary of the words."""
     words = [word for words in WORDS.values() for word in words]
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "about", "all", *WORDS, *words]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-    BertWordPieceTokenizer(str(folder / "vocab.txt")).save(str(folder / "tokenizer.json"))
-    BertTokenizerFast(tokenizer_file=str(folder / "tokenizer.json")).save_pretrained(folder)
-    torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(vocabulary), **sizes)).save_pretrained(folder)
+    write_encoder(folder, ["about", "all", *WORDS, *words], **sizes)
 
 
 @pytest.fixture
