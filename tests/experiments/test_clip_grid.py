@@ -91,7 +91,7 @@ def test_scores_come_from_full_size_code_paths_not_from_the_mini_suite(grid):
     notebook = nbformat.read(folder / "ViT-B-32" / "notebooks" / "02_main_table.ipynb", 4)
     text = "".join(str(cell.get("outputs", "")) for cell in notebook.cells)
     assert (
-        "OPCM" in text and "Warning" not in text and "there is no reference run to compare with" in text
+        "OPCM" in text and "Warning" not in text and "there is no reference run of these models to compare with" in text
     )  # least of all with the mini suite's
 
 
