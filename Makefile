@@ -9,7 +9,7 @@ export CMMLIB_CACHE ?= $(CURDIR)/.cache
 # scratch space of the long checks
 SCRATCH ?= .cache/scratch
 
-.PHONY: reproduce reproduce-all text-zoo second-seed fourth-zoo judgement report test lint crash fuzz resume memory export-test notebooks reference zoo lock lab clean distclean
+.PHONY: reproduce reproduce-all text-zoo real-weights second-seed fourth-zoo judgement report test lint crash fuzz resume memory export-test notebooks reference zoo lock lab clean distclean
 
 reproduce: $(VENV)/.ready
 	$(BIN)/cmm reproduce --suite $(SUITE) $(if $(QUICK),--quick)
@@ -22,6 +22,13 @@ reproduce-all: $(VENV)/.ready
 text-zoo: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[text]'
 	$(BIN)/python -m cmmlib.suites.text.build
+
+# after `make reproduce SUITE=text`: whether the mini suite's conclusions hold on the text suite
+REAL = figures/text/MiniLM-L6
+real-weights: $(VENV)/.ready
+	mkdir -p figures/text/MiniLM-L6/notebooks
+	$(BIN)/papermill --cwd notebooks notebooks/13_real_weights.ipynb \
+		figures/text/MiniLM-L6/notebooks/13_real_weights.ipynb -p text_results ../figures/text -p out ../$(REAL)
 
 # the zoo fine-tuned once more, and whether the main table's conclusions hold on it
 SECOND = figures/mini/ViT-mini-12
@@ -116,9 +123,7 @@ reference: $(VENV)/.ready
 	for run in figures/$(SUITE)/*/; do to=figures/reference/$(SUITE)/$$(basename $$run); mkdir -p $$to; \
 		cp $$run/*.csv $$run/*.md $$run/*.tex $$run/*.png $$run/*.pdf $$to; \
 		if [ $(SUITE) = text ]; then cp "$(CMMLIB_CACHE)/text-zoo/$$(basename $$run)/checksums.json" $$to; fi; done
-	if [ $(SUITE) = text ]; then $(BIN)/papermill --cwd notebooks notebooks/13_real_weights.ipynb \
-		figures/text/MiniLM-L6/notebooks/13_real_weights.ipynb \
-		-p text_results ../figures/text -p out ../figures/reference/text/MiniLM-L6; fi
+	if [ $(SUITE) = text ]; then $(MAKE) real-weights REAL=figures/reference/text/MiniLM-L6; fi
 
 zoo: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[zoo]'

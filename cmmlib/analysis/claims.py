@@ -29,20 +29,23 @@ def checked_claims(measured: pd.DataFrame, claims: Iterable[Claim], where: Seque
     """Every claim where both of its rows were measured.
 
     Args:
-        measured: columns ``label``, ``acc`` and those of ``where``; runs that share all of these are averaged.
+        measured: one run per row: columns ``label``, ``seed`` (of its order), ``acc`` and those of ``where``.
         where: columns within which rows are compared, such as ``backbone`` and ``num_tasks``.
 
     Returns:
-        The columns ``claim``, those of ``where``, ``difference``, ``low``, ``high`` (all three in points) and ``holds``.
+        The columns ``claim``, those of ``where``, ``difference`` (the mean over the orders that both rows have), ``orders``
+        (how many these are), ``low``, ``high`` (in points, as the difference is) and ``holds``.
     """
     where = list(where)
-    table = measured.groupby([*where, "label"], sort=False)["acc"].mean().unstack("label")
+    places = measured[where].drop_duplicates()  # in the order in which they come
+    table = measured.set_index([*where, "seed", "label"])["acc"].unstack("label")
     parts = []
     for claim in claims:
         if {claim.row, claim.other} <= set(table):
-            difference = (table[claim.row] - table[claim.other]).dropna().rename("difference").reset_index()
-            parts.append(difference.assign(claim=claim.text, low=claim.low, high=claim.high))
-    columns = ["claim", *where, "difference", "low", "high"]
+            by_order = (table[claim.row] - table[claim.other]).dropna().groupby(where)
+            found = places.merge(by_order.agg(difference="mean", orders="size").reset_index())
+            parts.append(found.assign(claim=claim.text, low=claim.low, high=claim.high))
+    columns = ["claim", *where, "difference", "orders", "low", "high"]
     found = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
     return found.assign(holds=found["difference"].between(found["low"], found["high"]))
 

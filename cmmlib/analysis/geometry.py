@@ -133,6 +133,10 @@ def projections(task_vectors: Iterable[Tensor], *, alpha: float) -> list[Project
 
 
 def layer_of(name: str) -> tuple[int, str]:
-    """Depth and kind of a weight from its name: ``encoder.layers.3.mlp.fc1.weight`` → (3, "fc1"); depth −1 without one."""
+    """Depth and kind of a weight from its name: ``encoder.layers.3.mlp.fc1.weight`` → (3, "fc1"); depth −1 without one.
+
+    Names like BERT's end in ``dense``, whatever the layer: its kind is what comes before that, as in ``attention.output``.
+    """
     depth = re.search(r"\.(\d+)\.", name)
-    return int(depth[1]) if depth else -1, name.removesuffix(".weight").rpartition(".")[2].removesuffix("_proj")
+    parents, _, last = name[depth.end() if depth else 0 :].removesuffix(".weight").rpartition(".")
+    return int(depth[1]) if depth else -1, parents if last == "dense" and parents else last.removesuffix("_proj")

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 
 class Score(NamedTuple):
-    """How many images of a test set were classified correctly, and how many there are."""
+    """How many images (or texts) of a test set were classified correctly, and how many there are."""
 
     correct: int
     images: int
 
     @property
     def accuracy(self) -> float:
-        """The share of correctly classified images, in per cent."""
+        """The share that was classified correctly, in per cent."""
         return 100 * self.correct / self.images

@@ -39,7 +39,7 @@ EVERY_ROW: dict[str, Parameters] = {"mini": {"02_main_table": {"adam_seeds": SEE
 
 _OTHER_FIGURES: Parameters = {
     "04_pareto_front": {},
-    "05_all_at_once": {"num_tasks": [8, 14, 20], "vary_all": True, "references": True},
+    "05_all_at_once": {"num_tasks": [8, 14, 20], "seeds": SEEDS, "vary_all": True, "references": True},
     "06_geometry": {
         "num_tasks": [8, 20],
         "seeds": SEEDS[:3],

@@ -27,7 +27,9 @@ def all_rows(num_tasks: int) -> Rows:
 
     ``DOP`` uses the published Adam solver, and the ``DOP-exact`` rows solve the same objective exactly.  ``Iso-C``,
     ``TSV-M``, ``ACTMat``, ``DOP-all`` and ``WUDI`` end where the batch method ends, one model at a time.  Not published are
-    the ridges, the share of ``TSV-M``, λ = 1 of ``Iso-C``, and the scaled ranks and closed form of ``NUFILT``.
+    the ridges, the exact minimiser of ``WUDI``, the share of ``TSV-M``, λ = 1 of ``Iso-C``, convolutions merged like linear
+    layers by these and ``ACTMat``, and the scaled ranks and closed form of ``NUFILT``, which is that of its paper: its code
+    merges attention and fc1 only (``variant="code"``).
     """
     scaling = {"scaling_factor": 0.3 if num_tasks <= 8 else 0.1}
     return {

@@ -16,9 +16,10 @@ two spans share no direction.
 
 The published code (github.com/zihuanqiu/NUFILT, 8421aab) differs from the paper, and is the ``variant="code"``: it merges
 only the weights of attention and fc1, and leaves all else at the pretrained value; its adapter is on the input side, Δ = τ
-B A. It also takes I for the singular vectors of M = 0, so the first model loses its first a input coordinates:
-``filter_first=True``. Ranks are given for a width min(m, n) of 768, that of ViT-B, and scaled with it: 128 directions of a
-layer that has no more would leave nothing to merge. The published ranks do not scale.
+B A (here with ``solver="adam"`` only; the closed form is that of the paper's Δ). It also takes I for the singular vectors
+of M = 0, so the first model loses its first a input coordinates: ``filter_first=True``. Ranks are given for a width min(m,
+n) of 768, that of ViT-B, and scaled with it: 128 directions of a layer that has no more would leave nothing to merge. The
+published ranks do not scale.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def nufilt(
     """M ← M + τ P + Δ for linear weights, the first model as it is; the mean for all other parameters.
 
     Args:
-        variant: ``"paper"``, or ``"code"``: attention and fc1 only, all else stays pretrained, adapter on the input side.
+        variant: ``"paper"``, or ``"code"``: attention and fc1 only, all else stays pretrained, Adam's Δ on the input side.
         solver: of Δ: ``"closed"``, or ``"adam"``, as published.
         null_rank, task_rank: a and b, for a width of 768. Published: 128, 8.
         adapter_rank: the rank of Adam's Δ, for a width of 768. Published: 64. That of the closed form is at most b.

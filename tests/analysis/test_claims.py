@@ -6,24 +6,26 @@ from cmmlib.analysis.claims import Claim, checked_claims, claim_verdicts
 
 MEASURED = pd.DataFrame(
     [
-        ("one", 8, "A", 70.0),
-        ("one", 8, "B", 68.0),
-        ("one", 8, "C", 60.0),
-        ("two", 8, "A", 50.0),
-        ("two", 8, "A", 52.0),  # another order
-        ("two", 8, "B", 55.0),
+        ("small", 8, 40, "A", 70.0),
+        ("small", 8, 40, "B", 68.0),
+        ("small", 8, 40, "C", 60.0),
+        ("large", 8, 40, "A", 50.0),
+        ("large", 8, 40, "B", 55.0),
+        ("large", 8, 41, "A", 52.0),
+        ("large", 8, 41, "B", 55.0),
+        ("large", 8, 42, "A", 90.0),  # an order that B is not on
     ],
-    columns=["backbone", "num_tasks", "label", "acc"],
+    columns=["backbone", "num_tasks", "seed", "label", "acc"],
 )
 CLAIMS = [Claim("A leads B", "A", "B", 0, 3), Claim("A leads C", "A", "C", 0, 20), Claim("B leads D", "B", "D", 0, 1)]
 
 
-def test_claims_are_checked_within_each_place_where_both_rows_were_measured():
+def test_claims_are_checked_on_the_orders_of_each_place_where_both_rows_were_measured():
     found = checked_claims(MEASURED, CLAIMS, ["backbone", "num_tasks"])
-    assert found[["claim", "backbone", "difference", "holds"]].values.tolist() == [
-        ["A leads B", "one", 2.0, True],
-        ["A leads B", "two", -4.0, False],
-        ["A leads C", "one", 10.0, True],
+    assert found[["claim", "backbone", "difference", "orders", "holds"]].values.tolist() == [
+        ["A leads B", "small", 2.0, 1, True],
+        ["A leads B", "large", -4.0, 2, False],
+        ["A leads C", "small", 10.0, 1, True],
     ]
 
 

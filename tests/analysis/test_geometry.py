@@ -94,3 +94,7 @@ def test_layers_are_told_by_depth_and_kind():
     assert geometry.layer_of("encoder.layers.11.self_attn.q_proj.weight") == (11, "q")
     assert geometry.layer_of("encoder.layers.0.mlp.fc2.weight") == (0, "fc2")
     assert geometry.layer_of("head.weight") == (-1, "head")
+    assert geometry.layer_of("encoder.layer.3.attention.output.dense.weight") == (3, "attention.output")
+    assert geometry.layer_of("encoder.layer.0.attention.self.query.weight") == (0, "query")
+    assert geometry.layer_of("encoder.layer.0.output.dense.weight") == (0, "output")
+    assert geometry.layer_of("pooler.dense.weight") == (-1, "pooler")

@@ -10,11 +10,18 @@ from matplotlib.axes import Axes
 from .geometry import aligned_shares, kind_curves, removed_shares
 from .style import count_axis
 
+ROUNDING = 1e-6
+"""Singular values below this share of the largest are what float32 weights leave of zero."""
+
+LOW_RANK = 0.1
+"""If all effective ranks are below this share of the full one, their axis does not go up to 1."""
+
 
 def spectrum_panels(axes: Sequence[Axes], layers: pd.DataFrame, spectra: pd.DataFrame, alpha: float) -> Sequence[Axes]:
     """Norm and effective rank by depth, the fall of the singular values and their cumulative share.
 
-    Layers outside the blocks have no depth: they count in the last two panels only.
+    Layers outside the blocks have no depth: they count in the last two panels only.  There curves end where singular values
+    fall to rounding, below `ROUNDING` of the largest, as those of low-rank adapters do.
 
     Args:
         axes: four.
@@ -24,9 +31,11 @@ def spectrum_panels(axes: Sequence[Axes], layers: pd.DataFrame, spectra: pd.Data
     norms, ranks, values, shares = axes
     blocks = layers[layers["depth"] >= 0]
     kind_curves(norms, blocks, "depth", "norm").set(ylabel="‖τ‖, mean over tasks", ylim=(0, None))
-    kind_curves(ranks, blocks, "depth", "effective_share").set(ylabel="effective rank / full rank", ylim=(0, 1))
+    kind_curves(ranks, blocks, "depth", "effective_share").set(ylabel="effective rank / full rank")
+    ranks.set_ylim(0, None if blocks["effective_share"].max() < LOW_RANK else 1)
     for ax in (norms, ranks):
         count_axis(ax, "depth")
+    spectra = spectra[spectra["relative"] >= ROUNDING]
     kind_curves(values, spectra, "position", "relative").set(ylabel="$s_i / s_1$", yscale="log")
     kind_curves(shares, spectra, "position", "share").set(ylabel="share of Σ s")
     for ax in (values, shares):

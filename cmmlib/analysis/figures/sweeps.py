@@ -64,7 +64,12 @@ def acc_and_bwt(
 
 
 def sweep_columns(
-    axes: NDArray, points: pd.DataFrame, sweeps: Mapping[str, tuple[str, object]], *, color: str = "#0072B2"
+    axes: NDArray,
+    points: pd.DataFrame,
+    sweeps: Mapping[str, tuple[str, object]],
+    *,
+    color: str = "#0072B2",
+    legend: bool = True,
 ) -> NDArray:
     """A column of panels per sweep: ACC above BWT.  What the first column and the last row say is not repeated.
 
@@ -72,13 +77,15 @@ def sweep_columns(
         axes: [2, sweeps].
         points: as in `acc_and_bwt`, with a column ``sweep``.
         sweeps: sweep → the name of its parameter and the published value.
+        legend: say on the first axes what is marked.
     """
     for column, (sweep, (name, value)) in zip(axes.T, sweeps.items(), strict=True):
         acc_and_bwt(column, points[points["sweep"] == sweep], color=color, published=value, legend=False)
         for ax in column:
             ax.set_xlabel(name)
             ax.label_outer()
-    _legend(axes[0])
+    if legend:
+        _legend(axes[0])
     return axes
 
 
@@ -108,5 +115,5 @@ def _legend(axes: Iterable[Axes]) -> None:
     """On the first axes that has any, what a dotted line and a star say."""
     for ax in axes:
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(frameon=False, loc="best", handlelength=1.2)
+            ax.legend(loc="best", handlelength=1.2, framealpha=1, edgecolor="none", borderpad=0.2)
             return

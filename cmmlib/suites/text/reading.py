@@ -63,7 +63,7 @@ class _Inert:
 
 
 def one_line(text: str) -> str:
-    """A text with single spaces, without markup of roles and literals."""
+    """A text with single spaces, without markup of literals and of roles; of ``:py:class:`` the ``:py`` stays."""
     text = re.sub(
         r":\w+:`[~!]?([^`<]*?)\s*(?:<[^`]*>)?`|\b[BICLUE]\{([^{}]*)\}", lambda found: found[1] or found[2] or "", text
     )

@@ -84,7 +84,8 @@ def examples_hash(examples: Examples) -> str:
 
 
 def made_from(task: TextTask) -> str:
-    """A hash of what the examples of a task are made from: its definition, this code and the pinned packages."""
+    """A hash of what the examples of a task are made from: the definitions, this code and the pinned packages."""
     folder = Path(__file__).parent
-    code = "".join((folder / name).read_text("utf-8") for name in ("corpora.py", "reading.py", "splits.py", "packages.txt"))
+    names = ("tasks.py", "corpora.py", "reading.py", "splits.py", "packages.txt")
+    code = "".join((folder / name).read_text("utf-8") for name in names)
     return sha256(repr((task, code)).encode()).hexdigest()
