@@ -132,11 +132,16 @@ def projections(task_vectors: Iterable[Tensor], *, alpha: float) -> list[Project
     return found
 
 
+OF_BERT = {"query": "q", "key": "k", "value": "v", "attention.output": "out", "intermediate": "fc1", "output": "fc2"}
+"""The linear layers of a BERT-like block, by the names that their counterparts have in a CLIP's."""
+
+
 def layer_of(name: str) -> tuple[int, str]:
     """Depth and kind of a weight from its name: ``encoder.layers.3.mlp.fc1.weight`` → (3, "fc1"); depth −1 without one.
 
-    Names like BERT's end in ``dense``, whatever the layer: its kind is what comes before that, as in ``attention.output``.
+    Layers that do the same have one kind, whatever the architecture calls them (`OF_BERT`).
     """
     depth = re.search(r"\.(\d+)\.", name)
     parents, _, last = name[depth.end() if depth else 0 :].removesuffix(".weight").rpartition(".")
-    return int(depth[1]) if depth else -1, parents if last == "dense" and parents else last.removesuffix("_proj")
+    kind = parents if last == "dense" and parents else last.removesuffix("_proj")
+    return int(depth[1]) if depth else -1, OF_BERT.get(kind, kind)
