@@ -46,9 +46,9 @@ fourth-zoo: $(VENV)/.ready
 
 judgement: fourth-zoo
 	$(BIN)/python -m cmmlib.suites.mini.build --seed 1 --backbone ViT-mini/12 --out mini-zoo-seed-1
-	mkdir -p $(SECOND)/notebooks
-	$(BIN)/papermill --cwd notebooks notebooks/05_all_at_once.ipynb $(SECOND)/notebooks/05_judgement.ipynb \
-		-p out ../$(SECOND) -y "$$JUDGEMENT"
+	mkdir -p figures/mini-judgement
+	$(BIN)/papermill --cwd notebooks notebooks/05_all_at_once.ipynb figures/mini-judgement/05_all_at_once.ipynb \
+		-p out ../figures/mini-judgement -y "$$JUDGEMENT"
 
 define JUDGEMENT
 zoos:

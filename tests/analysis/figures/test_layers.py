@@ -45,6 +45,14 @@ def test_the_mark_of_alpha_lies_inside_however_low_the_rank(axes):
     assert panel.x0 <= text.x0 and text.x1 <= panel.x1
 
 
+def test_curves_of_low_rank_end_where_rounding_begins_and_their_ranks_have_an_axis_of_their_own(axes):
+    layers = pd.DataFrame({"kind": "q", "depth": [0, 1], "norm": 1.0, "effective_share": [0.01, 0.02]})
+    spectra = pd.DataFrame({"kind": "q", "position": [0.01, 0.02, 0.03], "relative": [1, 0.1, 1e-7], "share": [0.9, 1, 1]})
+    figures.spectrum_panels(axes, layers, spectra, 0.5)
+    assert ends(axes[2]) == [[1, 0.1]] and ends(axes[3])[0] == [0.9, 1]
+    assert axes[1].get_ylim()[0] == 0 and axes[1].get_ylim()[1] < 0.03
+
+
 def test_what_is_removed_is_drawn_by_step_and_by_depth(axes):
     shares = {"removed_block": 0.2, "removed_diagonal": 0.1, "random_block": 0.1, "random_diagonal": 0.05}
     shares |= {"in_left": 0.5, "in_right": 0.3, "random_left": 0.25, "random_right": 0.2}
