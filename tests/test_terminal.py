@@ -50,8 +50,8 @@ def test_closed_streams_are_no_error():
 
 
 def test_an_interruption_is_one_line_that_says_what_is_kept():
-    script = PRINTS.replace("print('‖τ‖')", "os.kill(os.getpid(), 2), kept='run it again'").replace(
-        "import sys", "import os, sys"
-    )
+    # a job in the background is started with SIGINT ignored
+    heeds = "import os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    script = PRINTS.replace("import sys", heeds).replace("print('‖τ‖')", "os.kill(os.getpid(), 2), kept='run it again'")
     done = run("tool", script=script)
     assert (done.returncode, done.stderr.decode()) == (INTERRUPTED, "\ntool: interrupted; run it again\n")
