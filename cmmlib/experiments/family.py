@@ -88,7 +88,7 @@ CLAIMS = (
     Claim("WUDI leads TSV-M", WUDI, "TSV-M (r/10)", 0.0, 6.0),
     Claim("… a fixed r/10 is as good as the published r/T", "TSV-M (r/10)", "TSV-M (r/T)", -1.0, 1.5),
     Claim("WUDI leads Iso-C", WUDI, "Iso-C", 2.5, 10.5),
-    Claim("WUDI leads NUFILT (attention, fc1)", WUDI, NUFILT_CODE, 5.5, 12.0),
+    Claim(f"WUDI leads {NUFILT_CODE}", WUDI, NUFILT_CODE, 5.5, 12.0),
     Claim("DOP-all (v) leads (u)", "DOP-all (v)", "DOP-all (u)", -1.5, 6.5),
     Claim("DOP-all (u) leads (uv)", "DOP-all (u)", "DOP-all (uv)", 0.0, 3.0),
     Claim("… the ridge pays", "DOP-all (u)", "DOP-all (u), no ridge", 0.0, 12.0),
